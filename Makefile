@@ -1,0 +1,55 @@
+# `make` alone prints this list. Everything lands in .venv/ and runs/; nothing else is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.goalsight-setup
+CODE := src envs planners tests scripts
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format perf manifests clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(SETUP) ## virtual environment, pinned dependencies, a GL library that renders
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "goalsight needs Python 3.11 or newer: make setup PYTHON=/path/to/python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.goalsight-packages: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  --no-build-isolation -e '.[dev]'
+	@touch $@
+
+$(SETUP): $(VENV)/.goalsight-packages scripts/ensure_gl.py
+	$(BIN)/python scripts/ensure_gl.py
+	@touch $@
+
+demo: setup ## collect, train, plan and benchmark at the tiny size, under 10 minutes on 2 cores
+	$(BIN)/goalsight demo
+
+test: setup ## every test but the slow ones, under 10 minutes on 2 cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+
+check: setup ## formatting, lint, types
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+
+format: setup ## put the code into the house's format
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+perf: setup ## control steps a second and milliseconds a plan, each beside its floor
+	$(BIN)/goalsight perf collect
+	$(BIN)/goalsight perf plan
+
+manifests: setup ## make the benchmark's frozen pairs again; the result is committed
+	$(BIN)/python -m goalsight.benchmark.make_manifests
+
+clean: ## remove caches and built files; keeps .venv/ and runs/
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,29 @@
+"""MuJoCo arm tasks for goal-image planning. Importing registers the environments.
+
+>>> import gymnasium, goalsight_envs
+>>> env = gymnasium.make("Goalsight/Push-v0", size=64)
+>>> observation, info = env.reset(seed=0)
+>>> observation["pixels"].shape
+(64, 64, 3)
+"""
+
+from contextlib import suppress
+
+from goalsight_envs.gl import GLError, select_backend
+
+with suppress(GLError):  # making an environment raises it; an import that fails cannot be unpickled
+    select_backend()  # before anything imports mujoco: it reads the choice once, at import
+
+import gymnasium
+
+MAX_EPISODE_STEPS = 200
+"""Control steps after which a registered environment truncates."""
+
+for _task in ("Reach", "Push"):
+    gymnasium.register(
+        id=f"Goalsight/{_task}-v0",
+        entry_point=f"goalsight_envs.{_task.lower()}:{_task}Env",
+        max_episode_steps=MAX_EPISODE_STEPS,
+    )
+
+__all__ = ["MAX_EPISODE_STEPS", "GLError", "select_backend"]

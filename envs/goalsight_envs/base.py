@@ -1,0 +1,294 @@
+"""The scene all tasks share: arm, table, cube, camera; a goal environment over its full state."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from goalsight_envs import gl
+from goalsight_envs.arm import HOME, JOINTS, Arm
+from goalsight_envs.state import layout, read_state, write_state
+
+Array = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+
+SCENE = Path(__file__).parent / "assets" / "scene.xml"
+SUBSTEPS = 10
+CUBE_REST = 0.03
+"""Height of the cube's centre when it lies on the table [m]."""
+
+
+class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
+    """A goal-image environment: reach the state shown in a picture.
+
+    Action, (4,) float32 in [-1, 1]:
+
+    | index | meaning | at -1 | at 1 | unit |
+    |---|---|---|---|---|
+    | 0, 1, 2 | fingertip displacement along x, y, z in one control step | -0.02 | 0.02 | m |
+    | 3 | change of each finger's position (negative closes) | -0.01 | 0.01 | m |
+
+    Observation, a dict:
+
+    | key | shape, dtype | meaning | unit |
+    |---|---|---|---|
+    | `pixels` | (H, W, 3) uint8 | the front camera | RGB |
+    | `observation` | (11,) float32 | proprio: 7 joint angles, opening, fingertip x, y, z | rad, m |
+    | `achieved_goal` | (3,) float64 | what the task measures now (simulator truth) | m |
+    | `desired_goal` | (3,) float64 | the same in the goal state (simulator truth) | m |
+
+    Reward is 0 inside `success_threshold`, else -1. An episode never terminates by itself.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+    control_dt: ClassVar[float] = 0.1
+    """Seconds per control step."""
+    camera: ClassVar[str] = "front"
+    action_names: ClassVar[list[str]] = ["dx", "dy", "dz", "gripper"]
+    proprio_names: ClassVar[list[str]] = [*JOINTS, "opening", "ee_x", "ee_y", "ee_z"]
+    success_threshold: ClassVar[float]
+    """Largest distance to the goal that counts as success [m]."""
+    min_displacement: ClassVar[float]
+    """Distance a benchmark pair must at least ask for [m]."""
+
+    def __init__(
+        self,
+        size: int = 64,
+        observe_pixels: bool = True,
+        render_mode: str | None = "rgb_array",
+    ) -> None:
+        """Load the scene.
+
+        Args:
+            size: height and width of the pictures [pixels].
+            observe_pixels: if False, `pixels` stays black (for agents that do not look);
+                `render()` and `goal_image()` work all the same.
+            render_mode: `rgb_array` is the only one.
+        """
+        self.renderer = gl.select_backend()
+        self.model = mujoco.MjModel.from_xml_path(str(SCENE))
+        self.data = mujoco.MjData(self.model)
+        self.goal_data = mujoco.MjData(self.model)
+        self.arm = Arm(self.model)
+        self.size, self.observe_pixels, self.render_mode = size, observe_pixels, render_mode
+        self._render_context: mujoco.Renderer | None = None
+        self.goal_state: Array = read_state(self.model, self.data)
+        """(S,) full solver state of the goal."""
+        self.action_space = spaces.Box(-1.0, 1.0, (4,), np.float32)
+        position = spaces.Box(-np.inf, np.inf, (3,), np.float64)
+        self.observation_space = spaces.Dict(
+            {
+                "pixels": spaces.Box(0, 255, (size, size, 3), np.uint8),
+                "observation": spaces.Box(-np.inf, np.inf, (11,), np.float32),
+                "achieved_goal": position,
+                "desired_goal": position,
+            }
+        )
+
+    # -- what a task defines -------------------------------------------------------------------
+
+    @abstractmethod
+    def achieved(self, data: mujoco.MjData) -> Array:
+        """(3,) position [m] the task measures."""
+
+    @abstractmethod
+    def sample_goal(self) -> Array:
+        """(S,) full solver state of a goal independent of the start, drawn with `np_random`."""
+
+    # -- Gymnasium ---------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Begin an episode.
+
+        Args:
+            seed: of everything random from here on.
+            options: `state` and `goal_state`, each an (S,) full solver state; what is absent is
+                drawn at random.
+
+        Raises:
+            ValueError: for an unknown option or a state of another size.
+        """
+        super().reset(seed=seed)
+        given = dict(options or {})
+        unknown = set(given) - {"state", "goal_state"}
+        if unknown:
+            raise ValueError(f"unknown reset option {sorted(unknown)}; it takes: state, goal_state")
+        if "state" in given:
+            self.restore(given["state"])
+        else:
+            self._random_start()
+        self.goal_state = (
+            self._checked(given["goal_state"]) if "goal_state" in given else self.sample_goal()
+        )
+        write_state(self.model, self.goal_data, self.goal_state)
+        return self._observation(), self._info()
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[dict[str, NDArray[Any]], float, bool, bool, dict[str, Any]]:
+        """Run one control step of 0.1 s; actions outside [-1, 1] are clipped.
+
+        Raises:
+            ValueError: if the action is not (4,) or not finite.
+        """
+        command = np.asarray(action, np.float64)
+        if command.shape != (4,) or not np.isfinite(command).all():
+            raise ValueError(f"action must be 4 finite numbers, got {np.asarray(action)!r}")
+        self.arm.apply(self.data, np.clip(command, -1.0, 1.0))
+        mujoco.mj_step(self.model, self.data, nstep=SUBSTEPS)
+        mujoco.mj_kinematics(self.model, self.data)
+        observation, info = self._observation(), self._info()
+        reward = self.compute_reward(
+            observation["achieved_goal"], observation["desired_goal"], info
+        )
+        return observation, float(reward), False, False, info
+
+    def compute_reward(self, achieved_goal: Array, desired_goal: Array, info: object) -> Array:
+        """Sparse reward of a goal environment: 0 inside the threshold, else -1.
+
+        Args:
+            achieved_goal: (*B, 3) positions [m].
+            desired_goal: (*B, 3) positions [m].
+            info: unused; part of the goal-environment contract.
+
+        Returns:
+            (*B,) rewards.
+        """
+        distance = np.linalg.norm(achieved_goal - desired_goal, axis=-1)
+        return -np.asarray(distance > self.success_threshold, np.float64)
+
+    def render(self) -> Pixels:
+        """(H, W, 3) picture of the scene as it is."""
+        return self._picture(self.data)
+
+    def close(self) -> None:
+        """Free the GL context."""
+        if self._render_context is not None:
+            self._render_context.close()
+            self._render_context = None
+
+    # -- goals, states, truth ----------------------------------------------------------------
+
+    def goal_image(self) -> Pixels:
+        """(H, W, 3) picture of the goal state; nothing in the scene marks the goal."""
+        return self._picture(self.goal_data)
+
+    @property
+    def state_layout(self) -> dict[str, slice]:
+        """Where each part of the full solver state lies in the vector."""
+        return layout(self.model)
+
+    def solver_state(self) -> Array:
+        """(S,) everything the next step depends on; restoring it repeats the future exactly."""
+        return read_state(self.model, self.data)
+
+    def restore(self, state: Array) -> None:
+        """Set the full solver state (S,) of the running episode; the goal stays."""
+        write_state(self.model, self.data, self._checked(state))
+
+    def distance_between(self, a: Array, b: Array) -> float:
+        """Task distance [m] between two full solver states (S,)."""
+        scratch = mujoco.MjData(self.model)
+        positions = []
+        for state in (a, b):
+            write_state(self.model, scratch, self._checked(state))
+            positions.append(self.achieved(scratch))
+        return float(np.linalg.norm(positions[0] - positions[1]))
+
+    def truth(self) -> dict[str, NDArray[np.float32]]:
+        """Simulator truth for the dataset's `state.*` columns; never a model input."""
+        cube = self.data.body("cube")
+        named = {
+            "ee_pos": self.arm.fingertip(self.data),
+            "cube_pos": cube.xpos,
+            "cube_quat": cube.xquat,
+            "opening": np.array([self.arm.opening(self.data)]),
+        }
+        return {name: np.array(value, np.float32) for name, value in named.items()}
+
+    # -- helpers -----------------------------------------------------------------------------
+
+    def place(self, data: mujoco.MjData, fingertip: Array, opening: float, cube: Array) -> Array:
+        """Set the arm and the cube by position, let them come to rest; the full state (S,).
+
+        Args:
+            data: simulation to write.
+            fingertip: (3,) fingertip position [m].
+            opening: distance between the pads [m].
+            cube: (3,) x [m], y [m], yaw [rad] of the cube on the table.
+        """
+        mujoco.mj_resetData(self.model, data)
+        joints = self.arm.solve(fingertip, HOME, 40)
+        data.qpos[self.arm.qpos] = data.ctrl[self.arm.ctrl] = joints
+        data.qpos[self.arm.finger_qpos] = data.ctrl[self.arm.finger_ctrl] = opening / 2
+        half = cube[2] / 2
+        data.joint("cube").qpos[:] = [*cube[:2], CUBE_REST, np.cos(half), 0, 0, np.sin(half)]
+        mujoco.mj_step(self.model, data, nstep=2 * SUBSTEPS)
+        mujoco.mj_kinematics(self.model, data)
+        return read_state(self.model, data)
+
+    def random_placement(self, keep_cube: bool = False) -> tuple[Array, float, Array]:
+        """Fingertip, opening and cube drawn at random, arm clear of the cube.
+
+        Args:
+            keep_cube: the cube stays where it is in the running episode.
+        """
+        rng, low, high = self.np_random, self.arm.low, self.arm.high
+        body = self.data.body("cube")
+        while True:
+            yaw = rng.uniform(-np.pi / 4, np.pi / 4)
+            cube = np.array([*rng.uniform(low[:2] + 0.04, high[:2] - 0.04), yaw])
+            if keep_cube:
+                w, _, _, z = body.xquat
+                cube = np.array([*body.xpos[:2], 2 * np.arctan2(z, w)])
+            fingertip = rng.uniform(low, high)
+            if fingertip[2] > 0.09 or np.linalg.norm(fingertip[:2] - cube[:2]) > 0.09:
+                return fingertip, float(rng.choice([0.0, 0.0, 0.08])), cube
+
+    def _random_start(self) -> None:
+        self.place(self.data, *self.random_placement())
+
+    def _checked(self, state: Array) -> Array:
+        state, size = np.asarray(state, np.float64), self.goal_state.size
+        if state.shape != (size,) or not np.isfinite(state).all():
+            raise ValueError(
+                f"a full solver state of this scene is {size} finite numbers, got shape "
+                f"{state.shape}; take it from solver_state()"
+            )
+        return state.copy()
+
+    def _observation(self) -> dict[str, NDArray[Any]]:
+        fingertip = self.arm.fingertip(self.data)
+        joints = self.data.qpos[self.arm.qpos]
+        proprio = np.array([*joints, self.arm.opening(self.data), *fingertip], np.float32)
+        blank = np.zeros((self.size, self.size, 3), np.uint8)
+        return {
+            "pixels": self.render() if self.observe_pixels else blank,
+            "observation": proprio,
+            "achieved_goal": self.achieved(self.data),
+            "desired_goal": self.achieved(self.goal_data),
+        }
+
+    def _info(self) -> dict[str, Any]:
+        offset = self.achieved(self.data) - self.achieved(self.goal_data)
+        distance = float(np.linalg.norm(offset))
+        return {"distance": distance, "is_success": distance <= self.success_threshold}
+
+    def _picture(self, data: mujoco.MjData) -> Pixels:
+        if self._render_context is None:
+            self._render_context = mujoco.Renderer(self.model, self.size, self.size)
+        # Positions, camera and light must be current; mj_step leaves them one substep behind.
+        mujoco.mj_kinematics(self.model, data)
+        mujoco.mj_camlight(self.model, data)
+        self._render_context.update_scene(data, self.camera)
+        return np.array(self._render_context.render())

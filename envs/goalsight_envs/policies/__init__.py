@@ -1,0 +1,45 @@
+"""Scripted behaviour: play for collecting, experts and baselines for the benchmark.
+
+They read the simulator's state; nothing here is ever available to an agent.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from goalsight_envs.base import ArmEnv
+from goalsight_envs.policies.expert import make_expert
+from goalsight_envs.policies.play import PlayPolicy
+from goalsight_envs.policies.simple import HoldPolicy, Policy, RandomPolicy
+
+POLICIES: dict[str, Callable[[ArmEnv, np.random.Generator], Policy]] = {
+    "play": PlayPolicy,
+    "random": RandomPolicy,
+    "expert": make_expert,
+    "hold": HoldPolicy,
+}
+
+
+def make_policy(name: str, env: gym.Env[Any, Any], rng: np.random.Generator) -> Policy:
+    """The policy of that name for an environment of the arm scene.
+
+    Args:
+        name: `play`, `random`, `expert` or `hold`.
+        env: a (wrapped) `ArmEnv`.
+        rng: every random choice of the policy comes from here.
+
+    Raises:
+        KeyError: for an unknown name; the message lists those that exist.
+        TypeError: if the environment is not of the arm scene.
+    """
+    if name not in POLICIES:
+        raise KeyError(f"no policy {name!r}; there are: {', '.join(POLICIES)}")
+    arm_env = env.unwrapped
+    if not isinstance(arm_env, ArmEnv):
+        raise TypeError(f"policies drive the arm scene, got {type(arm_env).__name__}")
+    return POLICIES[name](arm_env, rng)
+
+
+__all__ = ["POLICIES", "HoldPolicy", "PlayPolicy", "Policy", "RandomPolicy", "make_policy"]

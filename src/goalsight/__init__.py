@@ -1,0 +1,47 @@
+"""Show the arm a picture; it plans how to get there.
+
+goalsight learns a world model from robot-arm rollouts and searches it for the actions whose
+predicted embedding matches that of a goal image. `import goalsight` is cheap: what needs PyTorch
+is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from goalsight.agent import Agent, AgentConfig
+    from goalsight.clip import Clip
+    from goalsight.data import open_dataset
+    from goalsight.errors import UserError
+
+__version__ = "0.1.0"
+
+__all__ = ["Agent", "AgentConfig", "Clip", "UserError", "__version__", "open_dataset"]
+
+_HOME = {
+    "Agent": "goalsight.agent",
+    "AgentConfig": "goalsight.agent",
+    "Clip": "goalsight.clip",
+    "UserError": "goalsight.errors",
+    "open_dataset": "goalsight.data",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module when it is first used.
+
+    Raises:
+        AttributeError: if goalsight exports no such name.
+    """
+    if name not in _HOME:
+        raise AttributeError(f"goalsight has no {name!r}; it has: {', '.join(sorted(_HOME))}")
+    value: object = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Names a reader may use, whether imported yet or not."""
+    return sorted(__all__)

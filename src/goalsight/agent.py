@@ -1,0 +1,183 @@
+"""The agent: it looks, imagines, plans, and acts until the goal image is what it sees."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from torch import Tensor
+
+from goalsight.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from goalsight.energies import arrival_cost, goal_energy
+from goalsight_planners import CEMConfig, Plan, cem, shift
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentConfig:
+    """How an agent turns a world model into actions."""
+
+    planner: CEMConfig = field(default_factory=CEMConfig)
+    """How far it looks ahead and how hard it searches; `block` follows the checkpoint."""
+    replan: int = 1
+    """Action blocks executed before the next decision."""
+    delay: float = 0.05
+    """Energy that one block of delay is worth, see `goalsight.energies.arrival_cost`."""
+    running: float = 0.02
+    """Weight of the mean energy along the plan, see `goalsight.energies.arrival_cost`."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.replan <= self.planner.horizon:
+            raise ValueError(
+                f"replan must be in [1, horizon={self.planner.horizon}], got {self.replan}"
+            )
+        if self.delay < 0 or self.running < 0:
+            raise ValueError(f"delay and running must be >= 0, got {self.delay} and {self.running}")
+
+
+class Agent:
+    """Drives one environment toward a goal image.
+
+    It sees pictures, proprio and the goal image, never the simulator. A decision encodes the
+    present picture (the goal was encoded once), searches action blocks by CEM in latent space,
+    executes `replan` blocks of the best plan, and starts the next search from the rest of it.
+
+    >>> agent = Agent.load("push-tiny")  # doctest: +SKIP
+    >>> agent.reset(goal=env.unwrapped.goal_image(), seed=0)  # doctest: +SKIP
+    >>> action = agent.act(obs["pixels"], obs["observation"])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, name: str = "agent", config: AgentConfig | None = None
+    ) -> None:
+        """Plan with a loaded checkpoint."""
+        config = config or AgentConfig()
+        self.model, self.card, self.name = checkpoint.model, checkpoint.card, name
+        self.checkpoint_sha256 = checkpoint.sha256
+        self.frameskip, self.action_dim = self.model.config.frameskip, self.model.config.action_dim
+        self.image_size = self.model.config.image_size
+        self.config = replace(config, planner=replace(config.planner, block=self.frameskip))
+        self.device = next(self.model.parameters()).device
+        one = torch.ones(self.action_dim, device=self.device)
+        self._bounds = (-one, one)
+        self._generator = torch.Generator(self.device)
+        self._queue: deque[NDArray[np.float32]] = deque()
+        self._goal: Tensor | None = None
+        self.last_plan: Plan | None = None
+        """The plan the last `act` searched; None if the action came out of the queue."""
+        self.last_latency_s: float | None = None
+        """Seconds the last `act` took to decide; None if the action came out of the queue."""
+        self._warm: Tensor | None = None
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: str | Path,
+        *,
+        config: AgentConfig | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Agent:
+        """An agent from a checkpoint folder, a training run's folder or a shipped name.
+
+        Raises:
+            CheckpointError: if there is none or it is damaged.
+        """
+        folder = find_checkpoint(checkpoint)
+        return cls(load_checkpoint(folder, device), name=folder.name, config=config)
+
+    @property
+    def labels_used(self) -> list[str]:
+        """Simulator labels that training used; empty for pixels and actions alone."""
+        return list(self.card.get("labels_used", []))
+
+    @property
+    def evaluations_per_decision(self) -> int:
+        """Candidate plans the model imagines for one decision."""
+        return self.config.planner.samples * self.config.planner.iterations
+
+    def reset(self, goal: NDArray[np.uint8], seed: int) -> None:
+        """Begin an episode.
+
+        Args:
+            goal: (H, W, 3) goal image at the model's image size.
+            seed: of the search; the same seed gives the same plans.
+
+        Raises:
+            ValueError: if the goal image is of another size.
+        """
+        self._goal = self._encode(goal)
+        self._generator.manual_seed(seed)
+        self._queue.clear()
+        self._warm = self.last_plan = self.last_latency_s = None
+
+    @torch.inference_mode()
+    def act(self, pixels: NDArray[np.uint8], proprio: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The next action.
+
+        Args:
+            pixels: (H, W, 3) what the camera sees now; looked at when a decision is due.
+            proprio: (Q,) what the robot measures of itself now; models without a proprio input
+                do not use it.
+
+        Returns:
+            (A,) action in [-1, 1].
+
+        Raises:
+            RuntimeError: before the first `reset`.
+            ValueError: if the picture is of another size than the model's.
+        """
+        del proprio
+        self.last_plan = self.last_latency_s = None
+        if not self._queue:
+            began = time.perf_counter()
+            plan = self.plan(self._encode(pixels))
+            blocks = plan.actions[0, : self.config.replan].flatten(0, 1)
+            self._queue.extend(blocks.float().cpu().numpy())
+            self._warm = shift(plan, self.config.replan)
+            self.last_plan, self.last_latency_s = plan, time.perf_counter() - began
+        return self._queue.popleft().copy()
+
+    def plan(self, latent: Tensor) -> Plan:
+        """Search for the action blocks whose imagined future meets the goal.
+
+        Args:
+            latent: (1, 1, P, D) latent of the present frame.
+
+        Returns:
+            The plan of one problem.
+
+        Raises:
+            RuntimeError: before the first `reset`.
+        """
+        if self._goal is None:
+            raise RuntimeError("the agent has no goal yet: call reset(goal, seed) first")
+        goal = self._goal[:, 0]
+
+        def cost(plans: Tensor) -> Tensor:
+            energy = goal_energy(self.model.rollout(latent, plans), goal)
+            return arrival_cost(energy, self.config.delay, self.config.running)
+
+        return cem(cost, self._warm, self._bounds, self.config.planner, [self._generator])
+
+    @torch.inference_mode()
+    def energy(self, pixels: NDArray[np.uint8]) -> float:
+        """Latent distance between a picture (H, W, 3) and the goal; 0 iff the latents agree."""
+        if self._goal is None:
+            raise RuntimeError("the agent has no goal yet: call reset(goal, seed) first")
+        latent = self._encode(pixels)
+        return float(goal_energy(latent[:, None], self._goal[:, 0]))
+
+    def _encode(self, picture: NDArray[np.uint8]) -> Tensor:
+        if picture.dtype != np.uint8 or picture.shape != (self.image_size, self.image_size, 3):
+            raise ValueError(
+                f"this agent sees uint8 pictures of ({self.image_size}, {self.image_size}, 3), "
+                f"got {picture.dtype} {picture.shape}"
+            )
+        frames = rearrange(torch.from_numpy(np.ascontiguousarray(picture)), "h w c -> 1 1 c h w")
+        with torch.inference_mode():
+            return self.model.encode(frames.to(self.device))

@@ -1,0 +1,112 @@
+"""One pair, one row: the loop that every number of the benchmark comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goalsight.benchmark.manifest import Manifest
+from goalsight.benchmark.results import Film, Outcome
+from goalsight.benchmark.rows import Observation, Player
+from goalsight.benchmark.tasks import Env, task_of
+from goalsight.errors import ManifestError
+
+HOLD = 5
+"""Control steps at the end of the budget that must all be inside the threshold."""
+
+
+SAME = 1e-4
+"""Largest difference in a pair's distance [m] that rounding between platforms explains."""
+
+
+def play_pair(
+    env: Env,
+    player: Player,
+    manifest: Manifest,
+    row: str,
+    pair: int,
+    *,
+    seed: int,
+    film_every: int,
+) -> tuple[Outcome, Film]:
+    """Play one pair to the end of its budget; success does not end it early.
+
+    Args:
+        env: an environment of the manifest's task.
+        player: who plays.
+        manifest: the frozen pairs.
+        row: the player's name in the table.
+        pair: which pair.
+        seed: of the run; with `pair` it sets every random choice of the player.
+        film_every: control steps between two pictures.
+
+    Raises:
+        ManifestError: if the pair does not fit this environment.
+    """
+    observation, info = _restore(env, manifest, pair)
+    player.begin(env, np.random.SeedSequence([seed, pair]))
+    distances = [float(info["distance"])]
+    inside: list[bool] = []
+    latencies: list[float] = []
+    frames, steps = [_picture(env, player, observation)], [0]
+    for step in range(1, manifest.budget + 1):
+        action = player.act(observation)
+        if player.latency_s is not None:
+            latencies.append(1e3 * player.latency_s)
+        observation, _, _, _, info = env.step(action)
+        distances.append(float(info["distance"]))
+        inside.append(bool(info["is_success"]))
+        if step % film_every == 0 or step == manifest.budget:
+            frames.append(_picture(env, player, observation))
+            steps.append(step)
+    outcome = Outcome(
+        row=row,
+        pair=pair,
+        terminal=all(inside[-HOLD:]),
+        anytime=any(inside),
+        distance_m=tuple(round(distance, 6) for distance in distances),
+        latency_ms=tuple(round(latency, 3) for latency in latencies),
+        evaluations_per_decision=player.evaluations_per_decision,
+    )
+    goal = task_of(env).goal_image()
+    return outcome, Film(frames=np.stack(frames), steps=np.array(steps), goal=goal)
+
+
+def check_task(manifest: Manifest, env: Env) -> None:
+    """Refuse a manifest that was made for another version of its task.
+
+    Raises:
+        ManifestError: if threshold or solver state differ from the environment's.
+    """
+    task = task_of(env)
+    if task.success_threshold != manifest.threshold:
+        raise ManifestError(
+            f"manifest {manifest.name} counts success within {manifest.threshold} m, "
+            f"{manifest.env} within {task.success_threshold} m; make the manifest again"
+        )
+    size = task.solver_state().size
+    if manifest.start.shape[1] != size:
+        raise ManifestError(
+            f"manifest {manifest.name} has states of {manifest.start.shape[1]} numbers, "
+            f"{manifest.env} has {size}; make the manifest again"
+        )
+
+
+def _restore(env: Env, manifest: Manifest, pair: int) -> tuple[Observation, dict[str, Any]]:
+    """Set start and goal; the distance between them shows whether the scene is the same."""
+    states = {"state": manifest.start[pair], "goal_state": manifest.goal[pair]}
+    observation, info = env.reset(seed=0, options=states)
+    expected, found = manifest.pairs[pair].displacement, float(info["distance"])
+    if abs(expected - found) > SAME:
+        raise ManifestError(
+            f"pair {pair} of manifest {manifest.name} is {expected:.4f} m apart, here "
+            f"{found:.4f} m; it was made for another version of {manifest.env}"
+        )
+    return observation, info
+
+
+def _picture(env: Env, player: Player, observation: Observation) -> NDArray[np.uint8]:
+    """(H, W, 3) what the camera sees, rendered once."""
+    return observation["pixels"] if player.looks else task_of(env).render()

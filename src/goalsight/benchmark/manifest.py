@@ -1,0 +1,183 @@
+"""Frozen start and goal pairs: a JSON file and the full solver states beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goalsight.data.files import replace_file, replace_json
+from goalsight.errors import ManifestError
+
+SCHEMA = 1
+"""Version of the manifest's shape."""
+REMAKE = "take it from the repository again, or `python -m goalsight.benchmark.make_manifests`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Where a start and goal pair comes from."""
+
+    seed: int
+    """Seed of the play episode."""
+    episode: int
+    """Number of the episode, counted from the manifest's seed base."""
+    step: int
+    """Control step of the start; the goal of `near` comes 25 later."""
+    displacement: float
+    """Task distance between start and goal [m]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A task's frozen benchmark."""
+
+    name: str
+    schema: int
+    env: str
+    """Gymnasium id."""
+    tier: str
+    """`near` or `far`."""
+    budget: int
+    """Control steps a row has for a pair."""
+    frameskip: int
+    """K that the manifest was made with; recorded, an agent brings its own."""
+    mujoco: str
+    """Version of MuJoCo that made the states."""
+    threshold: float
+    """Largest distance to the goal that counts as success [m]."""
+    min_displacement: float
+    """Least distance between start and goal [m]."""
+    pairs: tuple[Pair, ...]
+    start: NDArray[np.float64]
+    """(P, S) full solver state of every start."""
+    goal: NDArray[np.float64]
+    """(P, S) full solver state of every goal."""
+
+    def __post_init__(self) -> None:
+        """Raises ManifestError where the fields do not fit each other."""
+        if self.schema != SCHEMA:
+            raise ManifestError(
+                f"manifest {self.name} has schema {self.schema}, this goalsight reads {SCHEMA}"
+            )
+        wanted = (len(self.pairs), self.start.shape[-1])
+        if self.start.shape != wanted or self.goal.shape != wanted:
+            raise ManifestError(
+                f"manifest {self.name} has {len(self.pairs)} pairs but states of shape "
+                f"{self.start.shape} and {self.goal.shape}; {REMAKE}"
+            )
+        if not (np.isfinite(self.start).all() and np.isfinite(self.goal).all()):
+            raise ManifestError(f"manifest {self.name} has states that are not finite; {REMAKE}")
+        close = [i for i, pair in enumerate(self.pairs) if pair.displacement <= self.threshold]
+        if close:
+            raise ManifestError(f"manifest {self.name} has pairs solved at their start: {close}")
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over every field and state; what a result says it was measured on."""
+        return _hash(_described(self), self.states())
+
+    def states(self) -> bytes:
+        """The start and goal states as the bytes of an npz file, the same on every machine."""
+        buffer = io.BytesIO()
+        np.savez(buffer, start=self.start, goal=self.goal)
+        return buffer.getvalue()
+
+
+def save_manifest(manifest: Manifest, folder: Path) -> Path:
+    """Write `NAME.npz` and `NAME.json` into a folder; returns the path of the JSON."""
+    path = folder / f"{manifest.name}.json"
+    states = manifest.states()
+    replace_file(path.with_suffix(".npz"), states)
+    described = _described(manifest)
+    hashes = {"states_sha256": hashlib.sha256(states).hexdigest(), "hash": manifest.hash}
+    replace_json(path, {**described, **hashes})
+    return path
+
+
+def load_manifest(path: Path) -> Manifest:
+    """Read a manifest and verify both its hashes.
+
+    Args:
+        path: the JSON file; the states lie beside it under the same name.
+
+    Raises:
+        ManifestError: if a file is missing, is not a manifest, or was changed since it was made.
+    """
+    content = _read_json(path)
+    states = _read(path.with_suffix(".npz"))
+    if hashlib.sha256(states).hexdigest() != content.get("states_sha256"):
+        raise ManifestError(
+            f"{path.with_suffix('.npz')} does not have the hash that {path.name} states; {REMAKE}"
+        )
+    described = {key: value for key, value in content.items() if key not in _HASHES}
+    if _hash(described, states) != content.get("hash"):
+        raise ManifestError(f"{path} was changed since its hash was taken; {REMAKE}")
+    try:
+        with np.load(io.BytesIO(states), allow_pickle=False) as arrays:
+            start, goal = arrays["start"], arrays["goal"]
+        pairs = tuple(Pair(**pair) for pair in described.pop("pairs"))
+        return Manifest(**described, pairs=pairs, start=start, goal=goal)
+    except (TypeError, KeyError, ValueError) as error:
+        raise ManifestError(f"{path} is not a manifest of this goalsight: {error}") from None
+
+
+def find_manifest(name: str, folder: Path) -> Path:
+    """The path of a manifest given as a file or by the name of a shipped one.
+
+    Args:
+        name: path of a JSON file, or a name such as `push-near`.
+        folder: where the shipped manifests lie.
+
+    Raises:
+        ManifestError: if there is no such file; the message lists the shipped names.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    shipped = folder / f"{name}.json"
+    if shipped.is_file():
+        return shipped
+    names = sorted(path.stem for path in folder.glob("*.json"))
+    raise ManifestError(f"no manifest {name!r}; give a JSON file or one of: {', '.join(names)}")
+
+
+_HASHES = ("states_sha256", "hash")
+_DESCRIBED = tuple(f.name for f in fields(Manifest) if f.name not in ("start", "goal"))
+
+
+def _described(manifest: Manifest) -> dict[str, Any]:
+    """What the JSON holds beside the hashes."""
+    described = {name: getattr(manifest, name) for name in _DESCRIBED}
+    return {**described, "pairs": [asdict(pair) for pair in manifest.pairs]}
+
+
+def _hash(described: Mapping[str, Any], states: bytes) -> str:
+    """SHA-256 of the description in canonical form and of the states."""
+    text = json.dumps(described, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    digest = hashlib.sha256(text.encode())
+    digest.update(hashlib.sha256(states).digest())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ManifestError(f"cannot read {path}: {error.strerror}; {REMAKE}") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(_read(path))
+    except ValueError as error:
+        raise ManifestError(f"{path} is not JSON: {error}; {REMAKE}") from None
+    if not isinstance(content, dict) or "pairs" not in content:
+        raise ManifestError(f"{path} is not a benchmark manifest; {REMAKE}")
+    return content

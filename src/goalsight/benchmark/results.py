@@ -1,0 +1,206 @@
+"""The result of a run: the table and every pair behind it, as `results.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goalsight.benchmark.statistics import PairedTest, SuccessRate, mcnemar, success_rate
+from goalsight.errors import UserError
+
+SCHEMA = 1
+"""Version of the shape of `results.json`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What happened to one pair in one row."""
+
+    row: str
+    pair: int
+    terminal: bool
+    """Inside the threshold at each of the last 5 control steps of the budget."""
+    anytime: bool
+    """Inside the threshold after some control step."""
+    distance_m: tuple[float, ...]
+    """Distance to the goal at the start and after each control step, budget + 1 numbers."""
+    latency_ms: tuple[float, ...]
+    """Time of each decision; empty for rows that do not plan."""
+    evaluations_per_decision: int
+
+
+def outcome_from_json(fields: Mapping[str, Any]) -> Outcome:
+    """An outcome as it was before `asdict` and JSON.
+
+    Raises:
+        TypeError, KeyError: if the fields are not those of an outcome.
+    """
+    sequences = {name: tuple(fields[name]) for name in ("distance_m", "latency_ms")}
+    return Outcome(**{**fields, **sequences})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Film:
+    """What it looked like."""
+
+    frames: NDArray[np.uint8]
+    """(n, H, W, 3) pictures."""
+    steps: NDArray[np.int64]
+    """(n,) control step of each; the first is 0, the last the budget."""
+    goal: NDArray[np.uint8]
+    """(H, W, 3) goal image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Time of a decision at batch 1 [ms]."""
+
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowResult:
+    """One line of the table."""
+
+    row: str
+    pairs: int
+    terminal: SuccessRate
+    anytime: SuccessRate
+    latency_ms: Latency | None
+    """None for rows that do not plan."""
+    evaluations_per_decision: int
+    decisions_per_episode: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestRef:
+    """Which manifest the pairs came from."""
+
+    name: str
+    sha256: str
+    env: str
+    tier: str
+    budget: int
+    threshold: float
+    """[m]"""
+    control_dt: float
+    """Seconds per control step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRef:
+    """Which model the agent row used."""
+
+    name: str
+    sha256: str
+    labels_used: list[str]
+    """Simulator truth that was used in training; empty if none."""
+    card: dict[str, Any]
+    """The checkpoint's own card."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """Everything in `results.json`; field by field its shape."""
+
+    schema: int
+    goalsight: str
+    commit: str | None
+    command: str
+    hardware: str
+    device: str
+    """Torch device the agent ran on."""
+    renderer: str
+    mujoco: str
+    seed: int
+    manifest: ManifestRef
+    checkpoint: CheckpointRef | None
+    """None if no row needed one."""
+    rows: list[RowResult]
+    mcnemar: list[PairedTest]
+    """Every two rows compared on terminal success."""
+    pairs: list[Outcome]
+
+
+def row_result(row: str, outcomes: Sequence[Outcome]) -> RowResult:
+    """Summarise the pairs of one row."""
+    latencies = np.array([ms for outcome in outcomes for ms in outcome.latency_ms])
+    latency = None
+    if latencies.size:
+        p50, p95 = np.percentile(latencies, [50, 95])
+        latency = Latency(p50=round(float(p50), 3), p95=round(float(p95), 3))
+    return RowResult(
+        row=row,
+        pairs=len(outcomes),
+        terminal=success_rate(np.array([outcome.terminal for outcome in outcomes])),
+        anytime=success_rate(np.array([outcome.anytime for outcome in outcomes])),
+        latency_ms=latency,
+        evaluations_per_decision=max(outcome.evaluations_per_decision for outcome in outcomes),
+        decisions_per_episode=latencies.size / len(outcomes),
+    )
+
+
+def compare(rows: Sequence[str], outcomes: Sequence[Outcome]) -> list[PairedTest]:
+    """McNemar's test on terminal success between every two rows."""
+    terminal = {
+        row: np.array([outcome.terminal for outcome in outcomes if outcome.row == row])
+        for row in rows
+    }
+    return [mcnemar((a, b), terminal[a], terminal[b]) for a, b in combinations(rows, 2)]
+
+
+def to_json(results: Results) -> dict[str, Any]:
+    """`results.json` as plain types."""
+    return asdict(results)
+
+
+def load_results(path: Path) -> Results:
+    """Read a `results.json`.
+
+    Raises:
+        UserError: if the file is missing or not of this schema.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            raise UserError(f"{path} has schema {content['schema']}, this goalsight reads {SCHEMA}")
+        return _from_json(content)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a results.json of goalsight: {error}") from None
+
+
+def _from_json(content: dict[str, Any]) -> Results:
+    checkpoint = content["checkpoint"]
+    rows = [
+        RowResult(
+            **{
+                **row,
+                "terminal": SuccessRate(**row["terminal"]),
+                "anytime": SuccessRate(**row["anytime"]),
+                "latency_ms": Latency(**row["latency_ms"]) if row["latency_ms"] else None,
+            }
+        )
+        for row in content["rows"]
+    ]
+    return Results(
+        **{
+            **content,
+            "manifest": ManifestRef(**content["manifest"]),
+            "checkpoint": CheckpointRef(**checkpoint) if checkpoint else None,
+            "rows": rows,
+            "mcnemar": [
+                PairedTest(**{**test, "rows": tuple(test["rows"])}) for test in content["mcnemar"]
+            ],
+            "pairs": [outcome_from_json(pair) for pair in content["pairs"]],
+        }
+    )

@@ -1,0 +1,256 @@
+"""Checkpoints: a folder of three plain files. Loading one never runs code that came with it.
+
+`model.safetensors` holds the weights, `config.yaml` what the model is made of, `card.json` where
+it comes from and the checksums of the other two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+import yaml
+from torch import Tensor
+
+from goalsight import __version__
+from goalsight.errors import CheckpointError, OutputError
+from goalsight.models import WorldModel, WorldModelConfig
+from goalsight.paths import config_dir, repository
+from goalsight.provenance import git_commit
+
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.json"
+KINDS: dict[str, tuple[type[WorldModel], type[WorldModelConfig]]] = {
+    "world_model": (WorldModel, WorldModelConfig)
+}
+"""What `kind` in `config.yaml` stands for."""
+IN_A_RUN = "checkpoint"
+"""Name of the checkpoint's folder inside the folder of a training run."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model that was read from disk and fits what its card says."""
+
+    model: WorldModel
+    """In evaluation mode, on the device asked for."""
+    config: WorldModelConfig
+    """What the model is made of."""
+    card: dict[str, Any]
+    """Dataset, action and proprio names, statistics, metrics, `labels_used`, checksums."""
+    sha256: str
+    """Hex SHA-256 of `model.safetensors`: the checkpoint's identity."""
+
+
+def save_checkpoint(folder: Path, model: WorldModel, card: Mapping[str, Any]) -> None:
+    """Write a checkpoint, replacing the one that is there; a kill leaves the old or the new.
+
+    Args:
+        folder: of the checkpoint; its parent is made if it is missing.
+        model: whose weights, on any device.
+        card: what else to remember, JSON values; checksums, version and commit are added.
+
+    Raises:
+        OutputError: if the folder holds something else.
+        ValueError: if a number in the card is not finite or of no kind JSON knows.
+        OSError: if it cannot be written; the old checkpoint stays then.
+    """
+    _refuse_foreign(folder)
+    contents = {
+        WEIGHTS: safetensors.torch.save(_weights(model)),
+        CONFIG: _config_text(model).encode(),
+    }
+    written = {
+        "goalsight": __version__,
+        "commit": git_commit(),
+        **card,
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+    }
+    contents[CARD] = (json.dumps(written, indent=2, allow_nan=False) + "\n").encode()
+    beside = folder.with_name(f".{folder.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        for name, content in contents.items():
+            (beside / name).write_bytes(content)
+        _swap(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
+    """Read a checkpoint and check it against its card.
+
+    Args:
+        folder: of the checkpoint.
+        device: where the model goes.
+
+    Raises:
+        CheckpointError: if a file is missing, damaged or replaced, or the weights do not fit the
+            config.
+    """
+    if not folder.is_dir() and _set_aside(folder).is_dir():
+        folder = _set_aside(folder)  # the writer was killed between its two renames
+    card = _read_card(folder)
+    weights, text = _read_checked(folder, WEIGHTS, card), _read_checked(folder, CONFIG, card)
+    model = _build(text, folder / CONFIG)
+    try:
+        tensors = safetensors.torch.load(weights)
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{folder / WEIGHTS} is not a safetensors file: {error}") from None
+    _check_fit(model.state_dict(), tensors, folder / WEIGHTS)
+    model.load_state_dict(tensors)
+    return Checkpoint(model.to(device).eval(), model.config, card, card["sha256"][WEIGHTS])
+
+
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """The folder of a checkpoint.
+
+    Args:
+        name_or_path: a checkpoint's folder, the folder of a training run, or the name of a
+            checkpoint that ships with goalsight.
+
+    Raises:
+        CheckpointError: if there is none; lists the names that exist.
+    """
+    path = Path(name_or_path)
+    for folder in (path, path / IN_A_RUN):
+        if (folder / CARD).is_file() or (_set_aside(folder) / CARD).is_file():
+            return folder
+    if path.exists():
+        raise CheckpointError(
+            f"no checkpoint in {path} ({CARD} is missing); give the folder that goalsight train "
+            "wrote"
+        )
+    shipped = _shipped()
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    known = f"one of {', '.join(shipped)}" if shipped else "none ships with this version"
+    raise CheckpointError(
+        f"no checkpoint {str(name_or_path)!r}: there is no such folder, and no such name ({known})"
+    )
+
+
+def _shipped() -> dict[str, Path]:
+    """Checkpoints that ship with goalsight, by name."""
+    root = repository()
+    home = (config_dir().parent if root is None else root) / "checkpoints"
+    return {card.parent.name: card.parent for card in sorted(home.glob(f"*/{CARD}"))}
+
+
+def _weights(model: WorldModel) -> dict[str, Tensor]:
+    """The state as tensors that share no memory."""
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def _config_text(model: WorldModel) -> str:
+    kinds = {classes[0]: name for name, classes in KINDS.items()}
+    return yaml.safe_dump({"kind": kinds[type(model)], **asdict(model.config)}, sort_keys=False)
+
+
+def _set_aside(folder: Path) -> Path:
+    """Where the old checkpoint is for the moment in which the new one takes its name."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _swap(beside: Path, folder: Path) -> None:
+    """Put a new folder in place of the old one; `load_checkpoint` knows both halfway states."""
+    old = _set_aside(folder)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+    beside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """A folder is replaced only if all there is in it is a checkpoint."""
+    if not folder.exists():
+        return
+    found = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {"a file"}
+    if foreign := sorted(found - {WEIGHTS, CONFIG, CARD}):
+        raise OutputError(
+            f"{folder} already holds something else ({foreign[0]}); give another folder"
+        )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path} is missing; restore the checkpoint or train it again"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    path = folder / CARD
+    try:
+        card = json.loads(_read(path))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not JSON: {error}") from None
+    sums = card.get("sha256") if isinstance(card, dict) else None
+    if not isinstance(sums, dict) or not {WEIGHTS, CONFIG} <= set(sums):
+        raise CheckpointError(f"{path} has no sha256 of {WEIGHTS} and {CONFIG}")
+    return dict(card)
+
+
+def _read_checked(folder: Path, name: str, card: Mapping[str, Any]) -> bytes:
+    content = _read(folder / name)
+    found = hashlib.sha256(content).hexdigest()
+    if found != card["sha256"][name]:
+        raise CheckpointError(
+            f"{folder / name} is not the file that was saved (sha256 {found[:12]}, the card says "
+            f"{str(card['sha256'][name])[:12]}); restore it or train again"
+        )
+    return content
+
+
+def _build(text: bytes, path: Path) -> WorldModel:
+    """An untrained model as the config says; leaves the global random stream as it was."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise CheckpointError(f"{path} is not YAML: {error}") from None
+    if not isinstance(values, dict) or values.get("kind") not in KINDS:
+        kind = values.get("kind") if isinstance(values, dict) else None
+        raise CheckpointError(
+            f"{path}: unknown kind {kind!r}; this version knows: {', '.join(KINDS)}"
+        )
+    model_class, config_class = KINDS[values.pop("kind")]
+    known = {field.name for field in fields(config_class)}
+    if unknown := sorted(map(str, set(values) - known)):
+        raise CheckpointError(
+            f"{path}: unknown field {unknown[0]!r}; this version knows: {', '.join(sorted(known))}"
+        )
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return model_class(config_class(**values))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def _check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:
+    """Names, shapes and types of the weights against those of the config's model."""
+    for name in sorted(set(wanted) | set(found)):
+        if name not in found or name not in wanted:
+            problem = "is missing" if name in wanted else "is not part of this model"
+            raise CheckpointError(f"{path}: tensor {name!r} {problem}; it fits another config")
+        want, got = wanted[name], found[name]
+        if want.shape != got.shape or want.dtype != got.dtype:
+            raise CheckpointError(
+                f"{path}: tensor {name!r} is {got.dtype} {tuple(got.shape)} where the config "
+                f"makes {want.dtype} {tuple(want.shape)}"
+            )

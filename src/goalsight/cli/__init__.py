@@ -1,0 +1,1 @@
+"""The command line; imports anything, and nothing imports it."""

@@ -1,0 +1,139 @@
+"""`goalsight collect`: roll a policy out and write a LeRobot v3 dataset."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from goalsight.errors import UserError
+
+if TYPE_CHECKING:
+    from goalsight.data.collect import CollectSummary
+    from goalsight.data.collect.config import ProgressCallback
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+
+def collect(
+    *,
+    env: str,
+    episodes: int,
+    out: Path,
+    policy: Literal["play", "random", "expert"] = "play",
+    workers: int | None = None,
+    seed: int = 0,
+    size: int = 64,
+    steps: int = 100,
+    video: Literal["h264", "none"] = "h264",
+    json: bool = False,
+) -> int:
+    """Roll a policy out and write a LeRobot v3 dataset.
+
+    Run again with the same settings, it appends: episodes that are there are kept. Ctrl-C leaves
+    a whole dataset. Episode i depends on the seed and i alone, never on the number of workers.
+
+    Args:
+        env: Gymnasium id of the environment; `goalsight envs` lists them.
+        episodes: Episodes the dataset shall have in the end.
+        out: Folder of the dataset.
+        policy: Who acts.
+        workers: Processes that roll out; one per core by default.
+        seed: Of everything random.
+        size: Height and width of the frames [pixels].
+        steps: Control steps per episode.
+        video: h264 writes an mp4 per episode; none keeps decoded frames only, which needs no
+            video library but more space.
+        json: Print the summary as JSON.
+
+    Returns:
+        Exit status: 0, or 130 if it was interrupted.
+
+    Raises:
+        UserError: if an argument is out of its range.
+
+    Example:
+        goalsight collect --env Goalsight/Push-v0 --episodes 600 --out runs/push-data --workers 2
+    """
+    from goalsight.data.collect import CollectConfig
+    from goalsight.data.collect import collect as run
+
+    try:
+        config = CollectConfig(
+            env=env, episodes=episodes, out=out, policy=policy,
+            workers=_cores() if workers is None else workers,
+            seed=seed, size=size, steps=steps, video=video,
+        )  # fmt: skip
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    with _progress_bar() as report:
+        summary = run(config, report)
+    print(jsonlib.dumps(_as_json(summary)) if json else _in_words(summary))
+    if summary.interrupted:
+        print("goalsight: stopped; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _in_words(summary: CollectSummary) -> str:
+    """One or two lines for a person."""
+    added = summary.episodes - summary.kept
+    there = f", {summary.kept} were there before" if summary.kept else ""
+    if not summary.episodes:
+        return f"no episode was finished; {summary.path} holds no dataset yet"
+    line = f"{summary.path}: {summary.episodes} episodes, {summary.frames} frames"
+    if not added:
+        return f"{line}; all of them were there before"
+    rate = f"{summary.steps_per_second:.0f} control steps/s"
+    return f"{line} ({added} new{there}; {summary.seconds:.1f} s, {rate})"
+
+
+def _as_json(summary: CollectSummary) -> dict[str, object]:
+    rate = round(summary.steps_per_second, 1)
+    return {**asdict(summary), "path": str(summary.path), "steps_per_second": rate}
+
+
+@contextmanager
+def _progress_bar() -> Iterator[ProgressCallback]:
+    """Episodes, time left and control steps per second on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    from goalsight.data.collect import CollectProgress
+
+    bar = Progress(
+        TextColumn("Collecting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("episodes, {task.fields[rate]}"),
+        TimeLeft(),
+        console=Console(stderr=True),
+    )
+    task = bar.add_task("", total=None, rate="starting")
+
+    def report(progress: CollectProgress) -> None:
+        bar.start()
+        elapsed = bar.tasks[0].elapsed or 0.0
+        rate = f"{progress.steps / elapsed:.0f} steps/s" if progress.steps else "starting"
+        bar.update(task, completed=progress.episodes, total=progress.total, rate=rate)
+        if not progress.steps:  # time starts with the first reset, not with the imports
+            bar.reset(task, completed=progress.episodes)
+
+    try:
+        yield report
+    finally:
+        bar.stop()

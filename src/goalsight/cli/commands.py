@@ -1,0 +1,64 @@
+"""The table of commands: where each lives and what it does in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One command; its module is imported only when it is called."""
+
+    name: str
+    """What is typed after `goalsight`; a space separates group and member, as in `data info`."""
+    module: str
+    """Module that defines it."""
+    function: str
+    """Function in that module: keyword-only arguments, returns an exit status or None."""
+    summary: str
+    """One line for the overview."""
+    raw: bool = False
+    """Whether the function takes the arguments as typed (`train`: Lightning parses them)."""
+
+    def load(self) -> Callable[..., int | None]:
+        """Import the module and return the function."""
+        function: Callable[..., int | None] = getattr(import_module(self.module), self.function)
+        return function
+
+
+def _command(name: str, summary: str, function: str = "", *, raw: bool = False) -> Command:
+    """A command in the module of its first word, in a function named like its last."""
+    group, _, member = name.partition(" ")
+    return Command(
+        name=name,
+        module=f"goalsight.cli.{group}",
+        function=function or member or group,
+        summary=summary,
+        raw=raw,
+    )
+
+
+COMMANDS: dict[str, Command] = {
+    command.name: command
+    for command in (
+        _command("demo", "collect, train, plan and benchmark at the tiny size, in minutes"),
+        _command("doctor", "say what is installed, what renders, what trains, what to do about it"),
+        _command("envs", "list the tasks with their actions, observations and units"),
+        _command("collect", "roll a policy out and write a LeRobot v3 dataset"),
+        _command("data info", "say what a dataset holds"),
+        _command("data validate", "check every file of a dataset against its checksums"),
+        _command("train", "train a world model on a dataset", "main", raw=True),
+        _command("plan", "plan to one goal image and film what happens"),
+        _command("bench", "measure success rates on frozen start and goal pairs"),
+        _command("perf collect", "control steps a second, beside physics and bare render"),
+        _command("perf plan", "milliseconds a plan, beside its matrix products alone"),
+    )
+}
+"""Every command by name, in the order of the overview."""
+
+
+def members(group: str) -> list[Command]:
+    """Commands of a group such as `data`, or an empty list where there is no such group."""
+    return [command for name, command in COMMANDS.items() if name.startswith(f"{group} ")]

@@ -1,0 +1,93 @@
+"""What to collect, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from goalsight.data.format import VideoMode
+
+PolicyName = Literal["play", "random", "expert"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectConfig:
+    """One run of `goalsight collect`."""
+
+    env: str
+    """Gymnasium id, `module:Name-v0` for an environment of another package."""
+    episodes: int
+    """Episodes the dataset shall have in the end; those already there count."""
+    out: Path
+    """Folder of the dataset."""
+    policy: PolicyName = "play"
+    """Who acts."""
+    workers: int = 1
+    """Processes that roll out; 1 uses this one. Changes nothing in the dataset."""
+    seed: int = 0
+    """Episode i depends on this and on i alone."""
+    size: int = 64
+    """Height and width of the frames [pixels]."""
+    steps: int = 100
+    """Control steps per episode."""
+    video: VideoMode = "h264"
+    """`h264`: an mp4 per episode; `none`: only decoded frames, no video library needed."""
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: if a field is out of its range.
+        """
+        for name, least in (("episodes", 1), ("workers", 1), ("seed", 0), ("steps", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not 16 <= self.size <= 1024:
+            raise ValueError(f"size must be in [16, 1024] pixels, got {self.size}")
+        for name, choices in (("policy", get_args(PolicyName)), ("video", get_args(VideoMode))):
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectProgress:
+    """How far a run is, given to the progress callback after every episode."""
+
+    episodes: int
+    """Episodes in the dataset."""
+    total: int
+    """Episodes wanted."""
+    steps: int
+    """Control steps recorded by this run."""
+
+
+ProgressCallback = Callable[[CollectProgress], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectSummary:
+    """What a run did."""
+
+    path: Path
+    """The dataset."""
+    episodes: int
+    """Episodes it has now."""
+    frames: int
+    """Frames it has now."""
+    kept: int
+    """Episodes that were there before."""
+    steps: int
+    """Control steps recorded by this run."""
+    seconds: float
+    """Time they took, from the first reset to the last commit [s]."""
+    interrupted: bool
+    """Whether Ctrl-C or a termination signal ended it early."""
+
+    @property
+    def steps_per_second(self) -> float:
+        """Control steps per second, all workers together."""
+        return self.steps / self.seconds if self.seconds > 0 else 0.0

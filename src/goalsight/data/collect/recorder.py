@@ -1,0 +1,268 @@
+"""Roll out one episode at a time; runs in the workers, imports no PyTorch."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from numpy.typing import NDArray
+
+from goalsight.data.collect.config import CollectConfig
+from goalsight.data.episode import Episode
+from goalsight.data.files import npy_bytes, sha256_of
+from goalsight.errors import UserError
+
+OUR_ENVS = "goalsight_envs"
+"""Package that registers the environments of the house and has policies for them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvFacts:
+    """What an environment says about itself; part of the dataset's provenance."""
+
+    control_dt: float
+    """Seconds per control step."""
+    camera: str
+    renderer: str
+    mujoco: str | None
+    action_names: list[str]
+    action_low: list[float]
+    action_high: list[float]
+    proprio_names: list[str]
+    truth: dict[str, int]
+    """Simulator truth by name: how many numbers."""
+
+
+class FrameSink(Protocol):
+    """Where the frames of an episode go."""
+
+    def add(self, frame: NDArray[np.uint8]) -> None:
+        """Append one (H, W, 3) frame."""
+
+    def close(self) -> None:
+        """Finish the file."""
+
+    def abandon(self) -> None:
+        """Delete the file."""
+
+
+class ArraySink:
+    """Frames as a .npy file, written at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._frames: list[NDArray[np.uint8]] = []
+
+    def add(self, frame: NDArray[np.uint8]) -> None:
+        """Append one (H, W, 3) frame."""
+        self._frames.append(frame)
+
+    def close(self) -> None:
+        """Write the file."""
+        self._path.write_bytes(npy_bytes(np.stack(self._frames)))
+
+    def abandon(self) -> None:
+        """Delete the file."""
+        self._path.unlink(missing_ok=True)
+
+
+class Recorder:
+    """An environment and a policy; makes episode i from the seed and i."""
+
+    def __init__(self, config: CollectConfig, staging: Path) -> None:
+        """Make the environment.
+
+        Args:
+            config: what to collect.
+            staging: folder for frame files; may not be there yet.
+
+        Raises:
+            UserError: if there is no such environment, or it is not of our kind.
+        """
+        self._config, self._staging = config, staging
+        self._env = make_env(config.env, config.size)
+        self._make_policy = _policy_factory(config.env)
+
+    def describe(self) -> EnvFacts:
+        """Facts for the provenance; resets the environment."""
+        env: Any = self._env.unwrapped
+        self._env.reset(seed=0)
+        space = env.action_space
+        return EnvFacts(
+            control_dt=float(env.control_dt),
+            camera=str(env.camera),
+            renderer=str(env.renderer),
+            mujoco=_version_of("mujoco"),
+            action_names=list(env.action_names),
+            action_low=space.low.astype(float).tolist(),
+            action_high=space.high.astype(float).tolist(),
+            proprio_names=list(env.proprio_names),
+            truth={name: int(np.size(value)) for name, value in env.truth().items()},
+        )
+
+    def record(self, index: int, stopped: Callable[[], bool]) -> Episode | None:
+        """Roll out an episode and write its frames.
+
+        Args:
+            index: which episode.
+            stopped: asked before every control step.
+
+        Returns:
+            The episode, or None if it was stopped.
+
+        Raises:
+            OSError: if the frames cannot be written.
+            ValueError: if the policy gives an action that is not finite.
+        """
+        suffix = "npy" if self._config.video == "none" else "mp4"
+        path = self._staging / f"episode-{index:06d}.{suffix}"
+        sink = self._open_sink(path)
+        try:
+            rows = self._roll_out(index, sink, stopped)
+            if rows is None:
+                sink.abandon()
+                return None
+            sink.close()
+        except BaseException:
+            sink.abandon()
+            raise
+        truth = {
+            name: np.stack([row.truth[name] for row in rows]).reshape(len(rows), -1)
+            for name in rows[0].truth
+        }
+        return Episode(
+            index=index,
+            proprio=np.stack([row.proprio for row in rows]),
+            actions=np.stack([row.action for row in rows]),
+            success=np.array([row.success for row in rows], np.bool_),
+            frames_file=path,
+            frames_sha256=sha256_of(path),
+            truth=truth,
+        )
+
+    def close(self) -> None:
+        """Free the environment."""
+        self._env.close()
+
+    def _roll_out(
+        self, index: int, sink: FrameSink, stopped: Callable[[], bool]
+    ) -> list[_Row] | None:
+        """Rows of the episode; it ends early only where the environment terminates."""
+        env_seed, policy_rng = episode_seeds(self._config.seed, index)
+        observation, _ = self._env.reset(seed=env_seed)
+        policy = self._make_policy(self._config.policy, self._env, policy_rng)
+        policy.reset()
+        rows: list[_Row] = []
+        for _ in range(self._config.steps):
+            if stopped():
+                return None
+            sink.add(_checked_frame(observation["pixels"], self._config.size))
+            truth = self._env.unwrapped.truth()  # type: ignore[attr-defined]
+            action = self._checked_action(policy.act(), index)
+            proprio = np.array(observation["observation"], np.float32)
+            observation, _, terminated, _, info = self._env.step(action)
+            rows.append(
+                _Row(
+                    proprio,
+                    action,
+                    {name: np.array(value, np.float32) for name, value in truth.items()},
+                    bool(info["is_success"]),
+                )
+            )
+            if terminated:
+                break
+        return rows
+
+    def _open_sink(self, path: Path) -> FrameSink:
+        if self._config.video == "none":
+            return ArraySink(path)
+        from goalsight.data.video import VideoWriter
+
+        fps = 1 / float(self._env.unwrapped.control_dt)  # type: ignore[attr-defined]
+        return VideoWriter(path, self._config.size, fps)
+
+    def _checked_action(self, action: object, episode: int) -> NDArray[np.float32]:
+        """What is executed and recorded: (A,), clipped to the bounds."""
+        checked = np.array(action, np.float32)
+        space: Any = self._env.action_space
+        if checked.shape != space.shape or not np.isfinite(checked).all():
+            raise ValueError(
+                f"policy {self._config.policy!r} gave {action!r} in episode {episode}; an action "
+                f"is {space.shape[0]} finite numbers"
+            )
+        return np.clip(checked, space.low, space.high)
+
+
+@dataclass(frozen=True)
+class _Row:
+    proprio: NDArray[np.float32]
+    action: NDArray[np.float32]
+    truth: dict[str, NDArray[np.float32]]
+    success: bool
+
+
+def episode_seeds(seed: int, episode: int) -> tuple[int, np.random.Generator]:
+    """Seed for the environment's reset and generator for the policy, independent streams."""
+    sequence = np.random.SeedSequence([seed, episode])
+    return int(sequence.generate_state(1)[0]), np.random.default_rng(sequence.spawn(1)[0])
+
+
+def make_env(env_id: str, size: int) -> gymnasium.Env[Any, Any]:
+    """Make an environment of goalsight's kind.
+
+    Args:
+        env_id: registered by goalsight_envs, or `module:Name-v0`.
+        size: height and width of the frames [pixels].
+
+    Raises:
+        UserError: if there is no such environment; the message lists those that exist.
+    """
+    module, _, name = env_id.rpartition(":")
+    try:
+        importlib.import_module(module or OUR_ENVS)
+    except ModuleNotFoundError as error:
+        if error.name != (module or OUR_ENVS).split(".")[0] and error.name != module:
+            raise  # the module is there, something it needs is not
+        raise UserError(f"no module {error.name!r} for environment {env_id!r}") from None
+    known = sorted(spec.id for spec in gymnasium.registry.values() if not _comes_with_gym(spec))
+    if name not in known:
+        raise UserError(f"no environment {env_id!r}; there are: {', '.join(known) or 'none'}")
+    return gymnasium.make(name, max_episode_steps=-1, disable_env_checker=True, size=size)
+
+
+def _comes_with_gym(spec: EnvSpec) -> bool:
+    """Whether Gymnasium itself registers it: toys and compatibility shims, not of our kind."""
+    entry = spec.entry_point
+    home = entry if isinstance(entry, str) else getattr(entry, "__module__", "")
+    return home.startswith("gymnasium.")
+
+
+def _policy_factory(env_id: str) -> Callable[..., Any]:
+    """`make_policy` of the environment's own module if it has one, else goalsight's."""
+    module = env_id.rpartition(":")[0]
+    if module and hasattr(importlib.import_module(module), "make_policy"):
+        found: Callable[..., Any] = importlib.import_module(module).make_policy
+        return found
+    ours: Callable[..., Any] = importlib.import_module(f"{OUR_ENVS}.policies").make_policy
+    return ours
+
+
+def _checked_frame(pixels: object, size: int) -> NDArray[np.uint8]:
+    frame = np.asarray(pixels)
+    if frame.shape != (size, size, 3) or frame.dtype != np.uint8:
+        raise ValueError(f"pixels must be uint8 {(size, size, 3)}, got {frame.dtype} {frame.shape}")
+    return np.ascontiguousarray(frame)
+
+
+def _version_of(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,125 @@
+"""The collecting run: who does what, in which order, and what happens when it ends early."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import goalsight
+from goalsight.data.collect.config import (
+    CollectConfig,
+    CollectProgress,
+    CollectSummary,
+    ProgressCallback,
+)
+from goalsight.data.collect.pool import Recorders
+from goalsight.data.collect.recorder import EnvFacts
+from goalsight.data.collect.signals import StopRequest
+from goalsight.data.format import Provenance
+from goalsight.errors import OutputError, UserError
+from goalsight.provenance import git_commit
+
+if TYPE_CHECKING:
+    from goalsight.data.writer import DatasetWriter
+
+
+def collect(config: CollectConfig, progress: ProgressCallback | None = None) -> CollectSummary:
+    """Record episodes until the dataset has as many as asked for.
+
+    Episodes already there are kept. SIGINT and SIGTERM end the run after the last commit; the
+    dataset is whole then, and the same call goes on where it ended.
+
+    Args:
+        config: what to collect.
+        progress: called once before the first and after every episode.
+
+    Raises:
+        UserError: if there is no such environment.
+        OutputError: if `out` holds something else or other settings, the disk is full, or a
+            worker died; the dataset is usable then, too.
+    """
+    # Here, not above: a spawned worker imports this package and has no use for parquet.
+    from goalsight.data.writer import STAGING, DatasetWriter, check_output, recount
+
+    check_output(config.out)
+    try:
+        with (
+            StopRequest() as stop,
+            Recorders(config, config.out / STAGING, lambda: stop.requested) as recorders,
+        ):
+            facts = recorders.describe()
+            if facts is None:
+                return _nothing_done(config, recount(config.out))
+            with DatasetWriter(config.out, _provenance(config, facts)) as writer:
+                return _append(config, writer, recorders, stop, progress)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {config.out}: {error.strerror or error}; episodes committed are kept "
+            f"({recount(config.out)}): make room and run the same command again"
+        ) from error
+
+
+def _append(
+    config: CollectConfig,
+    writer: DatasetWriter,
+    recorders: Recorders,
+    stop: StopRequest,
+    progress: ProgressCallback | None,
+) -> CollectSummary:
+    kept, steps, began = len(writer.records), 0, time.perf_counter()
+
+    def report() -> None:
+        if progress is not None:
+            progress(
+                CollectProgress(episodes=len(writer.records), total=config.episodes, steps=steps)
+            )
+
+    report()
+    try:
+        for episode in recorders.record(kept, config.episodes):
+            writer.append(episode)
+            steps += episode.length
+            report()
+    except BaseException:
+        with suppress(OSError, UserError):  # on a full disk the statistics stay as they were
+            writer.finish()
+        raise
+    seconds = time.perf_counter() - began
+    writer.finish()
+    return CollectSummary(
+        path=config.out,
+        episodes=len(writer.records),
+        frames=writer.total_frames,
+        kept=kept,
+        steps=steps,
+        seconds=seconds,
+        interrupted=stop.requested and len(writer.records) < config.episodes,
+    )
+
+
+def _nothing_done(config: CollectConfig, episodes: int) -> CollectSummary:
+    return CollectSummary(
+        path=config.out,
+        episodes=episodes,
+        frames=0,
+        kept=episodes,
+        steps=0,
+        seconds=0.0,
+        interrupted=True,
+    )
+
+
+def _provenance(config: CollectConfig, facts: EnvFacts) -> Provenance:
+    return Provenance(
+        env=config.env,
+        policy=config.policy,
+        seed=config.seed,
+        steps=config.steps,
+        size=config.size,
+        video=config.video,
+        goalsight=goalsight.__version__,
+        commit=git_commit(),
+        **asdict(facts),
+    )

@@ -1,0 +1,216 @@
+"""Open a dataset: read what it says about itself and check that the files are there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goalsight.data import format as layout
+from goalsight.data.files import read_json
+from goalsight.data.format import EpisodeRecord, Provenance
+from goalsight.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A committed dataset on disk; cheap to hold, reads no rows and no frames by itself."""
+
+    path: Path
+    """Its folder."""
+    info: dict[str, Any] = field(repr=False)
+    """`meta/info.json` (LeRobot)."""
+    provenance: Provenance = field(repr=False)
+    """`meta/goalsight.json`: environment, seed, policy, camera."""
+    records: tuple[EpisodeRecord, ...] = field(repr=False)
+    """Length and checksums of every episode."""
+
+    @cached_property
+    def episodes(self) -> NDArray[np.int64]:
+        """(E,) control steps of each episode."""
+        return np.array([record.length for record in self.records], np.int64)
+
+    @property
+    def total_frames(self) -> int:
+        """Rows, and frames, of all episodes."""
+        return int(self.episodes.sum())
+
+    @property
+    def fps(self) -> float:
+        """Control steps per second."""
+        return self.provenance.fps
+
+    @property
+    def size(self) -> int:
+        """Height and width of the frames [pixels]."""
+        return self.provenance.size
+
+    @property
+    def action_dim(self) -> int:
+        """A."""
+        return len(self.provenance.action_names)
+
+    @property
+    def proprio_dim(self) -> int:
+        """Q."""
+        return len(self.provenance.proprio_names)
+
+    @property
+    def truth_names(self) -> list[str]:
+        """Names of the simulator truth stored beside; never a model input."""
+        return list(self.provenance.truth)
+
+    def fingerprint(self) -> str:
+        """Hex SHA-256 over the committed metadata, and through its checksums over every file."""
+        digest = hashlib.sha256()
+        digest.update(json.dumps(self.provenance.to_json(), sort_keys=True).encode())
+        for record in self.records:
+            digest.update(json.dumps(asdict(record), sort_keys=True).encode())
+        return digest.hexdigest()
+
+    def widths(self) -> dict[str, int]:
+        """Every parquet column and how many numbers a row of it has."""
+        columns = layout.features(self.provenance)
+        return {key: c["shape"][0] for key, c in columns.items() if c["dtype"] != "video"}
+
+    def columns(self, names: Iterable[str], episodes: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """Read columns of some episodes, one after another.
+
+        Args:
+            names: parquet columns, e.g. `action`, `observation.state`, `state.cube_pos`.
+            episodes: which, in the order wanted.
+
+        Returns:
+            (rows, width) arrays by name.
+
+        Raises:
+            DatasetError: if a file is damaged or a value is not finite or an action out of bounds.
+        """
+        known = self.widths()
+        widths = {name: known[name] for name in names}
+        with ThreadPoolExecutor(4) as pool:
+            parts = list(pool.map(lambda e: self.read_episode(e, widths), map(int, episodes)))
+        return {
+            name: np.concatenate([part[name] for part in parts])
+            if parts
+            else np.empty((0, width), np.float32)
+            for name, width in widths.items()
+        }
+
+    def read_episode(self, episode: int, widths: dict[str, int]) -> dict[str, NDArray[Any]]:
+        """Read and check columns of one episode; see `columns`."""
+        from goalsight.data.tables import read_table
+
+        path = self.path / layout.data_path(episode)
+        columns = read_table(path, widths, self.records[episode].length)
+        if layout.ACTION in columns:
+            self._check_bounds(columns[layout.ACTION], path)
+        return columns
+
+    def _check_bounds(self, actions: NDArray[Any], path: Path) -> None:
+        low, high = np.array(self.provenance.action_low), np.array(self.provenance.action_high)
+        outside = (actions < low - 1e-6) | (actions > high + 1e-6)
+        if outside.any():
+            row, axis = (int(i) for i in np.argwhere(outside)[0])
+            raise DatasetError(
+                f"{path}: action {self.provenance.action_names[axis]!r} is {actions[row, axis]:g} "
+                f"in row {row}, outside [{low[axis]:g}, {high[axis]:g}]"
+            )
+
+
+def open_dataset(path: Path | str) -> Dataset:
+    """Open a dataset that `goalsight collect` wrote.
+
+    Checks versions, totals, and that every file is there; `goalsight data validate` reads them.
+
+    Args:
+        path: folder of the dataset.
+
+    Raises:
+        DatasetError: if there is none, it is of another kind, or its parts do not fit together.
+    """
+    root = Path(path)
+    if not (root / layout.INFO).is_file():
+        raise DatasetError(
+            f"no dataset in {root} (meta/info.json is missing); make one with: goalsight collect "
+            f"--env Goalsight/Push-v0 --episodes 100 --out {root}"
+        )
+    info = read_json(root / layout.INFO)
+    if info.get("codebase_version") != layout.CODEBASE_VERSION:
+        raise DatasetError(
+            f"{root} is a LeRobot dataset of version {info.get('codebase_version')!r}; goalsight "
+            f"reads {layout.CODEBASE_VERSION}"
+        )
+    if not (root / layout.PROVENANCE).is_file():
+        raise DatasetError(
+            f"{root} was not written by goalsight collect ({layout.PROVENANCE} is missing)"
+        )
+    provenance = Provenance.from_json(read_json(root / layout.PROVENANCE), root / layout.PROVENANCE)
+    records = read_records(root, _count(info, "total_episodes", root))
+    dataset = Dataset(root, info, provenance, records)
+    _check_totals(dataset)
+    _check_files(dataset)
+    return dataset
+
+
+def read_records(root: Path, count: int) -> tuple[EpisodeRecord, ...]:
+    """The first `count` lines of the episode records; lines after them were never committed.
+
+    Raises:
+        DatasetError: if lines are missing, damaged, or out of order.
+    """
+    path = root / layout.RECORDS
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()[:count]
+        records = tuple(EpisodeRecord(**json.loads(line)) for line in lines)
+    except (OSError, ValueError, TypeError) as error:
+        raise DatasetError(f"{path} cannot be read: {error}") from None
+    if [record.episode for record in records] != list(range(count)):
+        raise DatasetError(
+            f"{path} records {len(records)} episodes in order where {layout.INFO} counts {count}"
+        )
+    return records
+
+
+def _count(info: dict[str, Any], key: str, root: Path) -> int:
+    value = info.get(key)
+    if not isinstance(value, int) or value < 1:
+        raise DatasetError(f"{root / layout.INFO}: {key} must be a number above 0, got {value!r}")
+    return value
+
+
+def _check_totals(dataset: Dataset) -> None:
+    expected = layout.info(dataset.provenance, dataset.episodes.tolist())
+    for key in ("total_frames", "fps", "features"):
+        if dataset.info.get(key) != expected[key]:
+            wanted, got = expected[key], dataset.info.get(key)
+            detail = f"{got!r} where the episodes make {wanted!r}"
+            if isinstance(wanted, dict):
+                detail = f"differs from {layout.PROVENANCE} in {_first_difference(wanted, got)!r}"
+            raise DatasetError(f"{dataset.path / layout.INFO}: {key} {detail}")
+
+
+def _first_difference(wanted: dict[str, Any], got: object) -> str:
+    found = got if isinstance(got, dict) else {}
+    different = (key for key in {**wanted, **found} if wanted.get(key) != found.get(key))
+    return str(next(different))
+
+
+def _check_files(dataset: Dataset) -> None:
+    for episode in range(len(dataset.records)):
+        for relative in (
+            layout.data_path(episode),
+            layout.frames_path(dataset.provenance, episode),
+        ):
+            if not (dataset.path / relative).is_file():
+                raise DatasetError(
+                    f"{dataset.path / relative} is missing; restore it or collect again"
+                )

@@ -1,0 +1,34 @@
+"""One recorded episode on its way from a worker to the writer; no parquet, no PyTorch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What happened in one episode of L control steps; row t is (frame t, action t)."""
+
+    index: int
+    """Which episode of the dataset."""
+    proprio: NDArray[np.float32]
+    """(L, Q) what the robot measured before each action, SI units."""
+    actions: NDArray[np.float32]
+    """(L, A)."""
+    success: NDArray[np.bool_]
+    """(L,) whether the task was solved after each action."""
+    frames_file: Path = field(compare=False)
+    """mp4 (or npy) with the L frames, not yet in its place."""
+    frames_sha256: str
+    """Of that file."""
+    truth: dict[str, NDArray[np.float32]]
+    """Simulator truth by name, each (L, d), before each action."""
+
+    @property
+    def length(self) -> int:
+        """L."""
+        return len(self.actions)

@@ -1,0 +1,74 @@
+"""Writing files so that a kill leaves the old content or the new, never half of one."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from goalsight.errors import DatasetError
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write `content` beside `path` and rename it into place.
+
+    The rename is atomic, so a reader (or a run killed in between) sees the old file or the new
+    one. The name beside ends in the process id: two writers never share it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Delete what killed writers left beside their targets in a folder (not below it)."""
+    for beside in folder.glob(".*.*"):
+        if beside.suffix[1:].isdigit():
+            beside.unlink(missing_ok=True)
+
+
+def replace_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write `value` as indented JSON, atomically; NaN is refused because JSON has none."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    replace_file(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        DatasetError: if the file is missing, not JSON, or not an object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing; collect the dataset again") from None
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise DatasetError(f"{path} must hold a JSON object, got {type(value).__name__}")
+    return value
+
+
+def npy_bytes(array: NDArray[Any]) -> bytes:
+    """An array as the content of a .npy file (`np.save` to a file hides why a write failed)."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,248 @@
+"""What a dataset looks like on disk: LeRobot v3 names, paths and features, and our provenance.
+
+Facts of the LeRobot v3.0 format: https://huggingface.co/docs/lerobot/lerobot-dataset-v3. Each
+episode has a parquet and a video file of its own, so that it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Literal
+
+from goalsight.errors import DatasetError
+
+CODEBASE_VERSION = "v3.0"
+"""LeRobot format version written and read."""
+SCHEMA = 1
+"""Version of `meta/goalsight.json` and `meta/goalsight_episodes.jsonl`."""
+CHUNK = 1000
+"""Files per chunk folder."""
+EPISODES_PER_FILE = 100
+"""Rows of one `meta/episodes` file: what is rewritten when an episode is committed."""
+
+VideoMode = Literal["h264", "none"]
+"""Where frames are kept: an mp4 per episode, or only the decoded cache."""
+
+INFO = Path("meta/info.json")
+STATS = Path("meta/stats.json")
+TASKS = Path("meta/tasks.parquet")
+PROVENANCE = Path("meta/goalsight.json")
+RECORDS = Path("meta/goalsight_episodes.jsonl")
+DATA_TEMPLATE = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+VIDEO_TEMPLATE = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+
+ACTION = "action"
+PROPRIO = "observation.state"
+SUCCESS = "next.success"
+TRUTH_PREFIX = "state."
+INDEX_COLUMNS = {
+    "timestamp": "float32",
+    "frame_index": "int64",
+    "episode_index": "int64",
+    "index": "int64",
+    "task_index": "int64",
+}
+"""Columns every LeRobot dataset has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a dataset comes from; kept in `meta/goalsight.json`."""
+
+    schema: int = SCHEMA
+    """Version of this record."""
+    env: str
+    """Gymnasium id."""
+    policy: str
+    """Name of the policy that acted."""
+    seed: int
+    """Episode i is a function of this and of i alone."""
+    steps: int
+    """Control steps per episode."""
+    size: int
+    """Height and width of the frames [pixels]."""
+    video: VideoMode
+    """How frames are kept."""
+    control_dt: float
+    """Seconds per control step."""
+    camera: str
+    """Name of the camera."""
+    renderer: str
+    """GL backend that drew the frames; two backends' pictures are never mixed."""
+    mujoco: str | None
+    """Version of MuJoCo installed, None if there is none."""
+    action_names: list[str]
+    """What each of the A numbers of an action means."""
+    action_low: list[float]
+    """(A,) lower bounds."""
+    action_high: list[float]
+    """(A,) upper bounds."""
+    proprio_names: list[str]
+    """What each of the Q numbers of proprio means."""
+    truth: dict[str, int]
+    """Simulator truth by name: how many numbers."""
+    goalsight: str
+    """Version of this package at the first episode."""
+    commit: str | None
+    """Commit of the code at the first episode, if it ran from a checkout."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], path: Path) -> Provenance:
+        """Read what `to_json` gave.
+
+        Raises:
+            DatasetError: if a field is missing or unknown, or the schema is not ours.
+        """
+        if value.get("schema") != SCHEMA:
+            raise DatasetError(
+                f"{path}: schema {value.get('schema')!r} is not {SCHEMA}; this version of "
+                "goalsight cannot read it"
+            )
+        names = {field.name for field in fields(cls)}
+        if names != set(value):
+            wrong = ", ".join(sorted(names ^ set(value)))
+            raise DatasetError(f"{path}: missing or unknown fields: {wrong}")
+        return cls(**value)
+
+    def difference(self, other: Provenance) -> str | None:
+        """Name of the first field in which two datasets do not fit together, or None.
+
+        The versions of this package may differ: an episode's content is a matter of the rest.
+        """
+        for field in fields(self):
+            if field.name in {"goalsight", "commit"}:
+                continue
+            if getattr(self, field.name) != getattr(other, field.name):
+                return field.name
+        return None
+
+    @property
+    def fps(self) -> int | float:
+        """Control steps per second, a whole number where LeRobot can have one."""
+        fps = round(1 / self.control_dt, 6)
+        return round(fps) if fps == round(fps) else fps
+
+    @property
+    def video_key(self) -> str:
+        """Feature name of the frames."""
+        return f"observation.images.{self.camera}"
+
+    @property
+    def task(self) -> str:
+        """LeRobot wants a sentence per task."""
+        return f"{self.policy} in {self.env}"
+
+
+@dataclass(frozen=True)
+class EpisodeRecord:
+    """One line of `meta/goalsight_episodes.jsonl`: what must be found on disk."""
+
+    episode: int
+    """Index from 0."""
+    length: int
+    """Control steps, rows of the parquet."""
+    frames: int
+    """Frames in the video (or the cache file with `video: none`)."""
+    data_sha256: str
+    """Of the parquet."""
+    frames_sha256: str
+    """Of the mp4, or of the cache file with `video: none`."""
+
+
+def chunk_and_file(index: int) -> tuple[int, int]:
+    """Chunk folder and file number of the index-th file."""
+    return divmod(index, CHUNK)
+
+
+def data_path(episode: int) -> Path:
+    """Parquet of an episode, relative to the dataset."""
+    chunk, file = chunk_and_file(episode)
+    return Path(DATA_TEMPLATE.format(chunk_index=chunk, file_index=file))
+
+
+def cache_path(camera: str, episode: int) -> Path:
+    """Decoded frames of an episode, relative to the dataset."""
+    return Path(f"cache/{camera}/episode-{episode:06d}.npy")
+
+
+def frames_path(provenance: Provenance, episode: int) -> Path:
+    """The file that holds an episode's frames, relative to the dataset: mp4 or cache file."""
+    if provenance.video == "none":
+        return cache_path(provenance.camera, episode)
+    chunk, file = chunk_and_file(episode)
+    key = provenance.video_key
+    return Path(VIDEO_TEMPLATE.format(video_key=key, chunk_index=chunk, file_index=file))
+
+
+def episodes_path(block: int) -> Path:
+    """The `meta/episodes` file of episodes 100 block to 100 block + 99, relative."""
+    chunk, file = chunk_and_file(block)
+    return Path(f"meta/episodes/chunk-{chunk:03d}/file-{file:03d}.parquet")
+
+
+def features(provenance: Provenance) -> dict[str, dict[str, Any]]:
+    """LeRobot's `features` of `meta/info.json`: dtype, shape and names of every column."""
+
+    def feature(dtype: str, width: int, names: list[str] | None = None) -> dict[str, Any]:
+        return {"dtype": dtype, "shape": [width], "names": names}
+
+    described: dict[str, dict[str, Any]] = {}
+    if provenance.video == "h264":
+        described[provenance.video_key] = _video_feature(provenance)
+    described[PROPRIO] = feature("float32", len(provenance.proprio_names), provenance.proprio_names)
+    described[ACTION] = feature("float32", len(provenance.action_names), provenance.action_names)
+    for name, width in provenance.truth.items():
+        described[TRUTH_PREFIX + name] = feature("float32", width)
+    described[SUCCESS] = feature("bool", 1)
+    for name, dtype in INDEX_COLUMNS.items():
+        described[name] = feature(dtype, 1)
+    return described
+
+
+def _video_feature(provenance: Provenance) -> dict[str, Any]:
+    return {
+        "dtype": "video",
+        "shape": [provenance.size, provenance.size, 3],
+        "names": ["height", "width", "channels"],
+        "info": {
+            "video.height": provenance.size,
+            "video.width": provenance.size,
+            "video.codec": "h264",
+            "video.pix_fmt": "yuv444p",
+            "video.is_depth_map": False,
+            "video.fps": provenance.fps,
+            "video.channels": 3,
+            "has_audio": False,
+        },
+    }
+
+
+def info(provenance: Provenance, lengths: list[int]) -> dict[str, Any]:
+    """`meta/info.json` of a dataset with episodes of these lengths."""
+    return {
+        "codebase_version": CODEBASE_VERSION,
+        "robot_type": None,
+        "total_episodes": len(lengths),
+        "total_frames": sum(lengths),
+        "total_tasks": 1,
+        "chunks_size": CHUNK,
+        "data_files_size_in_mb": 100,
+        "video_files_size_in_mb": 200,
+        "fps": provenance.fps,
+        "splits": {"train": f"0:{len(lengths)}"},
+        "data_path": DATA_TEMPLATE,
+        "video_path": VIDEO_TEMPLATE if provenance.video == "h264" else None,
+        "features": features(provenance),
+    }
+
+
+def starts(lengths: list[int]) -> list[int]:
+    """Global index of each episode's first row, and the total at the end."""
+    return list(accumulate(lengths, initial=0))

@@ -1,0 +1,219 @@
+"""Windows: what a model trains on. T frames, K control steps apart, and the actions between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from goalsight.clip import Clip
+from goalsight.data import format as layout
+from goalsight.data.cache import FrameCache
+from goalsight.data.dataset import Dataset
+from goalsight.data.progress import Report, silent
+from goalsight.errors import DatasetError
+
+MEMORY_LIMIT = 4 * 2**30
+"""Frames of up to this many bytes are kept in memory, more are mapped from the cache."""
+
+
+class Windows(torch.utils.data.Dataset[Clip]):
+    """Every window of some episodes; window i never crosses an episode.
+
+    Use it with a `DataLoader(windows, batch_size=..., collate_fn=lambda batch: batch)`:
+    `__getitems__` makes a whole batch with one gather.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        episodes: Sequence[int] | NDArray[np.int64],
+        frames: int,
+        frameskip: int,
+        size: int | None = None,
+        *,
+        memory_limit: int = MEMORY_LIMIT,
+        progress: Report = silent,
+    ) -> None:
+        """Read actions and proprio, decode frames that the cache does not have yet.
+
+        Args:
+            dataset: where from.
+            episodes: indices, each once.
+            frames: T, frames of a window.
+            frameskip: K, control steps between two frames.
+            size: height and width to resize to [pixels]; None keeps the dataset's.
+            memory_limit: see `MEMORY_LIMIT` [bytes].
+            progress: told how many videos are decoded.
+
+        Raises:
+            ValueError: if T or K is below 1.
+            DatasetError: if no episode is long enough, or a file is damaged.
+        """
+        if frames < 1 or frameskip < 1:
+            raise ValueError(f"frames and frameskip must be >= 1, got {frames} and {frameskip}")
+        self.dataset = dataset
+        self.episodes = np.asarray(episodes, np.int64)
+        """Indices of the episodes."""
+        self._offsets = np.arange(frames) * frameskip
+        self._blocks = np.arange((frames - 1) * frameskip).reshape(frames - 1, frameskip)
+        self._starts = self._window_starts(dataset.episodes[self.episodes])
+        if not len(self._starts):
+            raise DatasetError(
+                f"no window of {frames} frames, {frameskip} control steps apart, fits into the "
+                f"{len(self.episodes)} episodes chosen of {dataset.path} (longest: "
+                f"{dataset.episodes[self.episodes].max(initial=0)} steps)"
+            )
+        columns = dataset.columns([layout.ACTION, layout.PROPRIO], self.episodes.tolist())
+        self._actions = torch.from_numpy(columns[layout.ACTION])
+        self._proprio = torch.from_numpy(columns[layout.PROPRIO])
+        cache = FrameCache(dataset)
+        cache.build(self.episodes.tolist(), progress)
+        self.size = size or dataset.size
+        """Height and width of the frames [pixels]."""
+        self._store = _make_store(cache, dataset, self.episodes, self.size, memory_limit)
+        self._truth: dict[str, Tensor] | None = None
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self._starts)
+
+    def __getitem__(self, index: int) -> Clip:
+        """Window `index` as a clip without batch axes.
+
+        Raises:
+            IndexError: if there is no such window.
+        """
+        batch = self.__getitems__([index])
+        return Clip(batch.frames[0], batch.actions[0], batch.proprio[0])
+
+    def __getitems__(self, indices: Sequence[int]) -> Clip:
+        """Windows as one clip (B, ...); frames are (B, T, C, H, W) with channels-last strides.
+
+        Raises:
+            IndexError: if there is no such window.
+        """
+        rows = self._rows(indices)
+        return Clip(
+            frames=self._store.gather(rows).permute(0, 1, 4, 2, 3),
+            actions=self._actions[self._blocks + rows[:, :1, None]],
+            proprio=self._proprio[rows],
+        )
+
+    def truth(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Simulator truth at the frames of some windows; for probes, never a model input.
+
+        Returns:
+            name -> (B, T, d) float32.
+        """
+        if self._truth is None:
+            names = [layout.TRUTH_PREFIX + name for name in self.dataset.truth_names]
+            columns = self.dataset.columns(names, self.episodes.tolist())
+            self._truth = {
+                name.removeprefix(layout.TRUTH_PREFIX): torch.from_numpy(values)
+                for name, values in columns.items()
+            }
+        rows = self._rows(indices)
+        return {name: values[rows] for name, values in self._truth.items()}
+
+    def locate(self, index: int) -> tuple[int, int]:
+        """Episode of a window and the control step of its first frame."""
+        ends = np.cumsum(self.dataset.episodes[self.episodes])
+        start = int(self._starts[index])
+        which = int(np.searchsorted(ends, start, side="right"))
+        return int(self.episodes[which]), start - int(ends[which - 1] if which else 0)
+
+    def _window_starts(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """First row of every window, counted over the chosen episodes one after another."""
+        span = int(self._offsets[-1]) + 1
+        firsts = np.cumsum(lengths) - lengths
+        parts = [
+            first + np.arange(max(0, length - span + 1))
+            for first, length in zip(firsts, lengths, strict=True)
+        ]
+        return np.concatenate(parts) if parts else np.empty(0, np.int64)
+
+    def _rows(self, indices: Sequence[int]) -> NDArray[np.int64]:
+        """(B, T) rows of the frames."""
+        rows: NDArray[np.int64] = self._starts[np.asarray(indices, np.int64)][:, None]
+        return rows + self._offsets
+
+
+class _Memory:
+    """All frames in one tensor."""
+
+    def __init__(self, frames: Tensor) -> None:
+        self._shape = frames.shape[1:]
+        self._flat = frames.reshape(len(frames), -1)
+
+    def gather(self, rows: NDArray[np.int64]) -> Tensor:
+        """(B, T) rows to (B, T, H, W, C) frames."""
+        # NumPy copies whole rows; PyTorch goes byte by byte here and is three times slower.
+        taken = np.take(self._flat.numpy(), rows.reshape(-1), axis=0)
+        return torch.from_numpy(taken).reshape(*rows.shape, *self._shape)
+
+
+class _Mapped:
+    """Frames left in the cache files; maps are opened when used and not pickled."""
+
+    def __init__(
+        self, cache: FrameCache, episodes: NDArray[np.int64], lengths: NDArray[np.int64], size: int
+    ) -> None:
+        self._cache, self._episodes, self._size = cache, episodes, size
+        self._ends = np.cumsum(lengths)
+        self._maps: dict[int, NDArray[np.uint8]] = {}
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_maps": {}}
+
+    def gather(self, rows: NDArray[np.int64]) -> Tensor:
+        """(B, T) rows to (B, T, H, W, C) frames."""
+        frames = np.stack([self._frame(row) for row in rows.reshape(-1).tolist()])
+        resized = resize(torch.from_numpy(frames), self._size)
+        return resized.reshape(*rows.shape, *resized.shape[1:])
+
+    def _frame(self, row: int) -> NDArray[np.uint8]:
+        which = int(np.searchsorted(self._ends, row, side="right"))
+        if which not in self._maps:
+            self._maps[which] = self._cache.open(int(self._episodes[which]))
+        frames = self._maps[which]
+        frame: NDArray[np.uint8] = frames[row - int(self._ends[which]) + len(frames)]
+        return frame
+
+
+def _make_store(
+    cache: FrameCache, dataset: Dataset, episodes: NDArray[np.int64], size: int, limit: int
+) -> _Memory | _Mapped:
+    lengths = dataset.episodes[episodes]
+    total = int(lengths.sum())
+    if total * size * size * 3 > limit:
+        return _Mapped(cache, episodes, lengths, size)
+    frames = torch.empty((total, size, size, 3), dtype=torch.uint8)
+    at = 0
+    for episode, length in zip(episodes.tolist(), lengths.tolist(), strict=True):
+        mapped = np.array(cache.open(episode))  # a copy: the map is read-only
+        frames[at : at + length] = resize(torch.from_numpy(mapped), size)
+        at += length
+    return _Memory(frames)
+
+
+def resize(frames: Tensor, size: int) -> Tensor:
+    """Resize pictures with an antialiased bilinear filter; the same size gives them back.
+
+    Args:
+        frames: (N, H, W, C) uint8.
+        size: new height and width [pixels].
+
+    Returns:
+        (N, size, size, C) uint8.
+    """
+    if frames.shape[1:3] == (size, size):
+        return frames
+    planes = frames.permute(0, 3, 1, 2).float()
+    resized = torch.nn.functional.interpolate(
+        planes, (size, size), mode="bilinear", antialias=True, align_corners=False
+    )
+    return resized.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()

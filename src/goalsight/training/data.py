@@ -1,0 +1,197 @@
+"""Batches of windows, in an order that is a function of seed and position."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from goalsight.clip import Clip
+from goalsight.data import Dataset, Windows, action_statistics, split_episodes
+from goalsight.data.progress import Report, silent
+from goalsight.errors import DatasetError
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowsConfig:
+    """How a dataset is cut into batches."""
+
+    frames: int = 4
+    """T, frames of a window."""
+    batch: int = 64
+    """Windows in a batch; all there are if the dataset has fewer."""
+    validation: float = 0.05
+    """Share of the episodes held out."""
+    workers: int = 0
+    """Loading processes; 0 is fastest as long as the frames fit into memory."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("frames", 2), ("batch", 2), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"validation must be in [0, 1), got {self.validation}")
+
+
+class ShuffledBatches:
+    """Batch p of an endless stream of epochs: a permutation per epoch, cut into whole batches."""
+
+    def __init__(self, items: int, batch: int, seed: int) -> None:
+        """Describe the stream.
+
+        Args:
+            items: windows there are.
+            batch: of them in a batch.
+            seed: of all permutations.
+        """
+        self._items, self._batch, self._seed = items, batch, seed
+        self.start = 0
+        """Batches that were used before; the next iteration begins there."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch; windows that fill no batch wait for the next permutation."""
+        return self._items // self._batch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """As many batches as an epoch has, from `start` on."""
+        order, shuffled = np.empty(0, np.int64), -1
+        for position in range(self.start, self.start + len(self)):
+            epoch, at = divmod(position, len(self))
+            if epoch != shuffled:
+                order = self._permutation(epoch)
+                shuffled = epoch
+            yield order[at * self._batch : (at + 1) * self._batch].tolist()
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self._seed, epoch]).permutation(self._items)
+
+
+def _as_it_is(batch: Any) -> Any:  # noqa: ANN401  (torch types it as a list of samples)
+    """`Windows` makes the whole batch; there is nothing left to collate."""
+    return batch
+
+
+class WindowLoader(DataLoader[Clip]):
+    """A loader that knows its place in the stream and how long it kept the model waiting."""
+
+    def __init__(self, windows: Windows, batches: ShuffledBatches, workers: int) -> None:
+        """Load batches of windows.
+
+        Args:
+            windows: to load from.
+            batches: which, in which order.
+            workers: loading processes.
+        """
+        super().__init__(
+            windows,
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            multiprocessing_context="spawn" if workers else None,
+            generator=torch.Generator(),  # its own: a loader draws a seed whenever it starts
+        )
+        self._batches = batches
+        self._used = 0
+        self.waited_s = 0.0
+        """Time spent waiting for batches so far [s]."""
+
+    def __iter__(self) -> Iterator[Clip]:  # type: ignore[override]
+        """One epoch's worth of batches from where the last iteration ended."""
+        self._batches.start = self._used
+        batches = super().__iter__()
+        while True:
+            began = time.perf_counter()
+            try:
+                clip = next(batches)
+            except StopIteration:
+                return
+            self.waited_s += time.perf_counter() - began
+            self._used += 1
+            yield clip
+
+    def state_dict(self) -> dict[str, int]:
+        """Place in the stream, kept in Lightning's checkpoint."""
+        return {"used": self._used}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from a place in the stream."""
+        self._used = state["used"]
+
+
+class WindowData(LightningDataModule):
+    """Training and validation windows of one dataset, split by episode."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        config: WindowsConfig,
+        *,
+        frameskip: int,
+        image_size: int,
+        seed: int,
+        progress: Report = silent,
+    ) -> None:
+        """Read the dataset; what is wrong with it shows here, before any training.
+
+        Args:
+            dataset: where from.
+            config: how it is cut.
+            frameskip: K, control steps between two frames.
+            image_size: height and width the model sees [pixels].
+            seed: of the split and of the order.
+            progress: told how many videos are decoded.
+
+        Raises:
+            DatasetError: if it is damaged, or too short for two windows.
+        """
+        super().__init__()
+        self.dataset, self.config, self._seed = dataset, config, seed
+        self.training_episodes, self.validation_episodes = split_episodes(
+            len(dataset.episodes), config.validation, seed
+        )
+
+        def cut(episodes: NDArray[np.int64]) -> Windows:
+            return Windows(
+                dataset, episodes, config.frames, frameskip, image_size, progress=progress
+            )
+
+        self.training = cut(self.training_episodes)
+        if len(self.training) < 2:
+            raise DatasetError(
+                f"{dataset.path} has a single window of {config.frames} frames, {frameskip} "
+                "control steps apart; collect more episodes, or longer ones"
+            )
+        span = (config.frames - 1) * frameskip + 1
+        long_enough = dataset.episodes[self.validation_episodes] >= span
+        self.validation_episodes = self.validation_episodes[long_enough]
+        self.validation = cut(self.validation_episodes) if long_enough.any() else None
+        self.action_statistics = action_statistics(dataset, self.training_episodes.tolist())
+        """Of the training split: mean, std, min and max of each action axis."""
+
+    def train_dataloader(self) -> WindowLoader:
+        """Shuffled batches that go on where a resumed run had stopped."""
+        return WindowLoader(self.training, self._batches(self.training), self.config.workers)
+
+    def val_dataloader(self) -> list[DataLoader[Clip]]:
+        """A fixed random order, so that a few batches stand for all held-out episodes."""
+        if self.validation is None or len(self.validation) < 2:
+            return []
+        return [
+            DataLoader(
+                self.validation,
+                batch_sampler=self._batches(self.validation),
+                collate_fn=_as_it_is,
+                generator=torch.Generator(),
+            )
+        ]
+
+    def _batches(self, windows: Windows) -> ShuffledBatches:
+        batch = min(self.config.batch, len(windows))
+        return ShuffledBatches(len(windows), batch, self._seed)

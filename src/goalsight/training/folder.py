@@ -1,0 +1,175 @@
+"""The folder of a training run: what it was started with, how far it is, what may go on in it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from goalsight.checkpoint import IN_A_RUN
+from goalsight.errors import OutputError
+
+SCHEMA = 1
+"""Version of `run.json`."""
+
+
+class RunFolder:
+    """`--out` of `goalsight train`.
+
+    `settings.yaml` is what the run was started with (usable as `--config`), `run.json` how far it
+    is, `last.ckpt` Lightning's full state, `checkpoint/` the model for everybody else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Name the files; nothing is read or written yet."""
+        self.path = path
+        self.checkpoint = path / IN_A_RUN
+        """goalsight's checkpoint."""
+        self.last = path / "last.ckpt"
+        """Lightning's state to resume from."""
+        self.settings = path / "settings.yaml"
+        self._state = path / "run.json"
+
+    @contextmanager
+    def open(self, settings: Mapping[str, Any], dataset: str) -> Iterator[Path | None]:
+        """Hold the folder for one run; starts it, or takes up an unfinished one.
+
+        Args:
+            settings: nested plain values; they must be those of the run that is there.
+            dataset: fingerprint of the dataset; likewise.
+
+        Yields:
+            The state to resume from, or None to start from the first step.
+
+        Raises:
+            OutputError: if the folder holds a finished run, another run, or something else, or
+                another process is training in it.
+        """
+        state = self._read_state()
+        if not self.last.is_file():
+            state = None  # nothing was saved: there is no run to go on with
+        if state is not None:
+            self._check_same(state, settings, dataset)
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = _lock(self.path)
+        try:
+            if state is None:
+                text = yaml.safe_dump(dict(settings), sort_keys=False)
+                replace(self.settings, text.encode())
+                self._write_state({"dataset": dataset, "step": 0, "finished": False})
+            yield self.last if self.last.is_file() else None
+        finally:
+            os.close(lock)
+
+    def note(self, *, dataset: str, step: int, finished: bool) -> None:
+        """Write down how far the run is."""
+        self._write_state({"dataset": dataset, "step": step, "finished": finished})
+
+    def _write_state(self, state: Mapping[str, Any]) -> None:
+        replace(self._state, (json.dumps({"schema": SCHEMA, **state}) + "\n").encode())
+
+    def _read_state(self) -> dict[str, Any] | None:
+        """What `run.json` says; None for a folder that is missing or empty."""
+        if not self.path.exists():
+            return None
+        if not self.path.is_dir():
+            raise OutputError(f"{self.path} is a file; give --out a folder")
+        try:
+            state = json.loads(self._state.read_text(encoding="utf-8"))
+            if state["schema"] != SCHEMA:
+                raise ValueError(f"its schema is {state['schema']!r}, not {SCHEMA}")
+            return dict(state)
+        except FileNotFoundError:
+            self._refuse_foreign()
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise OutputError(
+                f"{self._state} is damaged ({error}); give another --out, or delete {self.path}"
+            ) from None
+
+    def _refuse_foreign(self) -> None:
+        """Without `run.json` there may be only what a run leaves that was killed at its start."""
+        foreign = sorted(
+            entry.name
+            for entry in self.path.iterdir()
+            if entry != self.settings and not entry.name.startswith(".")
+        )
+        if foreign:
+            raise OutputError(
+                f"{self.path} already holds something else ({foreign[0]}); give --out an empty "
+                "folder"
+            )
+
+    def _check_same(
+        self, state: Mapping[str, Any], settings: Mapping[str, Any], dataset: str
+    ) -> None:
+        if state["finished"]:
+            raise OutputError(
+                f"{self.path} holds a finished run of {state['step']} steps (its model is "
+                f"{self.checkpoint}); give another --out, or delete the folder to train again"
+            )
+        if state["dataset"] != dataset:
+            raise OutputError(
+                f"{self.path} holds an unfinished run on other data, or the dataset has grown "
+                "since; give another --out"
+            )
+        before = yaml.safe_load(self.settings.read_text(encoding="utf-8"))
+        changed = difference(before, settings)
+        if changed is not None:
+            name, old, new = changed
+            raise OutputError(
+                f"{self.path} holds an unfinished run with {name} {old!r}, not {new!r}; use the "
+                "same settings to go on, or another --out"
+            )
+
+
+def difference(
+    one: Mapping[str, Any], other: Mapping[str, Any]
+) -> tuple[str, object, object] | None:
+    """The first dotted name at which two nested settings differ, with both values, or None."""
+    left, right = _flat(one), _flat(other)
+    for name in {**left, **right}:
+        if left.get(name) != right.get(name):
+            return name, left.get(name), right.get(name)
+    return None
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write beside and rename: a kill leaves the old file or the new one."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _lock(path: Path) -> int:
+    """Lock the folder until the process ends, however it ends."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise OutputError(
+            f"another goalsight train is writing to {path}; wait for it or use another --out"
+        ) from None
+    except OSError:
+        pass  # a file system without locks: nothing more can be done
+    return descriptor

@@ -1,0 +1,131 @@
+"""A manifest is what it was when it was made, or it is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from goalsight.benchmark.episode import check_task
+from goalsight.benchmark.make_manifests import AHEAD, RECIPES, Recipe, make_manifest
+from goalsight.benchmark.manifest import Manifest, find_manifest, load_manifest, save_manifest
+from goalsight.benchmark.tasks import make_env, task_of
+from goalsight.errors import ManifestError
+from goalsight.paths import config_dir
+
+BENCH = config_dir() / "bench"
+
+
+def test_what_was_saved_is_what_is_loaded(manifest: Manifest, tmp_path: Path) -> None:
+    loaded = load_manifest(save_manifest(manifest, tmp_path))
+    assert loaded.hash == manifest.hash
+    assert np.array_equal(loaded.start, manifest.start)
+    assert np.array_equal(loaded.goal, manifest.goal)
+    assert loaded.pairs == manifest.pairs
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("budget", 500), ("threshold", 0.5), ("env", "Other-v0"), ("name", "x"), ("pairs", [])],
+)
+def test_a_changed_field_is_noticed(
+    manifest: Manifest, tmp_path: Path, field: str, value: object
+) -> None:
+    path = save_manifest(manifest, tmp_path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(ManifestError, match="was changed since its hash was taken"):
+        load_manifest(path)
+
+
+def test_a_changed_state_is_noticed(manifest: Manifest, tmp_path: Path) -> None:
+    path = save_manifest(manifest, tmp_path)
+    np.savez(path.with_suffix(".npz"), start=manifest.start + 1e-12, goal=manifest.goal)
+    with pytest.raises(ManifestError, match=r"written.npz does not have the hash that written.js"):
+        load_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "is not JSON"), ("[1]", "is not a benchmark"), ('{"pairs": 1}', "does not have the ha")],
+)
+def test_what_is_no_manifest_is_refused_in_one_line(
+    manifest: Manifest, tmp_path: Path, content: str, message: str
+) -> None:
+    path = save_manifest(manifest, tmp_path)
+    path.write_text(content)
+    with pytest.raises(ManifestError, match=message) as error:
+        load_manifest(path)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_states_are_named(manifest: Manifest, tmp_path: Path) -> None:
+    path = save_manifest(manifest, tmp_path)
+    path.with_suffix(".npz").unlink()
+    with pytest.raises(ManifestError, match=r"cannot read .*written.npz: No such file"):
+        load_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"schema": 2}, "schema 2, this goalsight reads 1"),
+        ({"threshold": 2.0}, r"pairs solved at their start: \[0, 1\]"),
+        ({"start": np.zeros((3, 3))}, "2 pairs but states of shape"),
+        ({"goal": np.full((2, 3), np.nan)}, "not finite"),
+    ],
+)
+def test_fields_that_do_not_fit_each_other_are_refused(
+    manifest: Manifest, changed: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ManifestError, match=message):
+        replace(manifest, **changed)
+
+
+def test_a_manifest_is_found_by_file_or_by_name(manifest: Manifest, tmp_path: Path) -> None:
+    path = save_manifest(manifest, tmp_path)
+    assert find_manifest(str(path), tmp_path / "elsewhere") == path
+    assert find_manifest("written", tmp_path) == path
+    with pytest.raises(ManifestError, match=r"no manifest 'push-nae'; .* one of: written$"):
+        find_manifest("push-nae", tmp_path)
+
+
+def test_making_a_manifest_again_gives_the_same_and_more_pairs_extend_it(reach: Manifest) -> None:
+    """The first pairs do not depend on how many follow: `--pairs N` means the same everywhere."""
+    recipe = Recipe(name=reach.name, env=reach.env, pairs=4, seed_base=3_000_000)
+    more = make_manifest(recipe)
+    assert more.pairs[:3] == reach.pairs
+    assert np.array_equal(more.start[:3], reach.start)
+    assert make_manifest(replace(recipe, pairs=3)).hash == reach.hash
+
+
+def test_pairs_are_further_apart_than_the_task_asks_and_come_one_an_episode(
+    reach: Manifest,
+) -> None:
+    env = task_of(make_env(reach.env, observe_pixels=False))
+    for pair, start, goal in zip(reach.pairs, reach.start, reach.goal, strict=True):
+        assert env.distance_between(start, goal) == pytest.approx(pair.displacement, abs=1e-6)
+        assert pair.displacement > reach.min_displacement > 0
+        assert 0 <= pair.step <= 100 - AHEAD
+    assert len({pair.episode for pair in reach.pairs}) == len(reach.pairs)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_the_shipped_manifests_fit_the_installed_scene(recipe: Recipe) -> None:
+    """A changed scene needs `python -m goalsight.benchmark.make_manifests`."""
+    manifest = load_manifest(BENCH / f"{recipe.name}.json")
+    assert len(manifest.pairs) == recipe.pairs
+    env = make_env(manifest.env, observe_pixels=False)
+    check_task(manifest, env)
+    for i in range(0, recipe.pairs, 10):
+        apart = task_of(env).distance_between(manifest.start[i], manifest.goal[i])
+        assert apart == pytest.approx(manifest.pairs[i].displacement, abs=1e-4)
+
+
+def test_no_pair_is_in_two_shipped_manifests_of_a_task() -> None:
+    for task in ("reach", "push"):
+        bench, dev = (load_manifest(BENCH / f"{task}-near{end}.json") for end in ("", "-dev"))
+        assert not {pair.seed for pair in bench.pairs} & {pair.seed for pair in dev.pairs}

@@ -1,0 +1,94 @@
+"""A tiny environment of goalsight's kind: a square of light that actions push around."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+
+class SquareEnv(gym.Env):
+    """A bright square on a dark ground; two action axes move it."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    control_dt = 0.1
+    camera = "front"
+    renderer = "numpy"
+    action_names: ClassVar[list[str]] = ["dx", "dy"]
+    proprio_names: ClassVar[list[str]] = ["x", "y", "speed"]
+
+    def __init__(self, size: int = 16) -> None:
+        self.size = size
+        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self.observation_space = spaces.Dict(
+            {
+                "pixels": spaces.Box(0, 255, (size, size, 3), np.uint8),
+                "observation": spaces.Box(-np.inf, np.inf, (3,), np.float32),
+            }
+        )
+
+    def reset(
+        self, *, seed: int | None = None, options: object = None
+    ) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.position = self.np_random.uniform(0.2, 0.8, 2)
+        self.colour = self.np_random.integers(100, 255, 3)
+        self.speed = 0.0
+        return self._observe(), {}
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        before = self.position
+        self.position = np.clip(before + 0.1 * np.asarray(action), 0, 1)
+        self.speed = float(np.linalg.norm(self.position - before))
+        solved = bool(np.linalg.norm(self.position - 0.5) < 0.1)
+        return self._observe(), 0.0, False, False, {"is_success": solved}
+
+    def truth(self) -> dict[str, Any]:
+        return {"square": self.position.astype(np.float32), "speed": np.float32([self.speed])}
+
+    def _observe(self) -> dict[str, Any]:
+        pixels = np.full((self.size, self.size, 3), 30, np.uint8)
+        half = self.size // 4
+        x, y = (self.position * (self.size - half)).astype(int)
+        pixels[y : y + half, x : x + half] = self.colour
+        proprio = np.array([*self.position, self.speed], np.float32)
+        return {"pixels": pixels, "observation": proprio}
+
+
+class Wander:
+    def __init__(self, env: gym.Env, rng: np.random.Generator) -> None:
+        self._space, self._rng = env.action_space, rng
+
+    def reset(self) -> None:
+        pass
+
+    def act(self) -> np.ndarray:
+        return self._rng.uniform(-1, 1, 2).astype(np.float32)
+
+
+def make_policy(name: str, env: gym.Env, rng: np.random.Generator) -> Wander:
+    return Wander(env, rng)
+
+
+class SlowEnv(SquareEnv):
+    """Slow enough to be interrupted."""
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        time.sleep(0.004)
+        return super().step(action)
+
+
+class FragileEnv(SquareEnv):
+    """Takes its whole process down in the middle of an episode."""
+
+    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        os._exit(9)
+
+
+gym.register(id="Fake/Square-v0", entry_point="fake_env:SquareEnv")
+gym.register(id="Fake/Slow-v0", entry_point="fake_env:SlowEnv")
+gym.register(id="Fake/Fragile-v0", entry_point="fake_env:FragileEnv")

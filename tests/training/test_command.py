@@ -1,0 +1,136 @@
+"""`goalsight train` as it is typed."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from goalsight.checkpoint import load_checkpoint
+from goalsight.cli.main import main
+from goalsight.cli.train import TrainCLI
+from goalsight.data import Dataset
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "train").glob("*.yaml"))
+FAST = (
+    "--trainer.accelerator", "cpu", "--trainer.max-steps", "4", "--windows.batch", "8",
+    "--model.frameskip", "2", "--trainer.log-every-n-steps", "2",
+)  # fmt: skip
+
+
+@pytest.fixture
+def train(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    def call(*argv: str, data: Path | None = None) -> tuple[int, str, str]:
+        paths = ["--data", str(data or dataset.path), "--out", str(tmp_path / "run")]
+        status = main(["train", *paths, *argv])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def refused(result: tuple[int, str, str]) -> str:
+    status, out, err = result
+    assert (status, out) == (2, "")
+    assert err.startswith("goalsight: error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def test_a_run_leaves_checkpoint_state_and_logs(
+    train: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    status, out, _ = train(*FAST, "--json")
+    assert status == 0
+    summary = json.loads(out)
+    assert (summary["steps"], summary["interrupted"]) == (4, False)
+    run = tmp_path / "run"
+    assert load_checkpoint(Path(summary["checkpoint"])).config.action_dim == 2
+    assert {entry.name for entry in run.iterdir()} == {
+        "checkpoint", "csv", "last.ckpt", "run.json", "settings.yaml", "tensorboard",
+    }  # fmt: skip
+    assert "train/rollout" in (run / "csv" / "version_0" / "metrics.csv").read_text()
+    assert list((run / "tensorboard").glob("events.out.tfevents.*"))
+    assert "finished run of 4 steps" in refused(train(*FAST))
+
+
+def test_the_settings_of_a_run_are_a_config_for_another(
+    train: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    assert train(*FAST, "--objective.sigreg", "0.3")[0] == 0
+    settings = str(tmp_path / "run" / "settings.yaml")
+    cli = TrainCLI(["--config", settings, "--data", "d", "--out", "o"])
+    assert cli.config_init.objective.sigreg == 0.3
+    assert cli.settings == yaml.safe_load(Path(settings).read_text())
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_shipped_config_parses(path: Path) -> None:
+    cli = TrainCLI(["--config", str(path), "--data", "d", "--out", "o"])
+    assert cli.config_init.model.size == path.stem
+    assert cli.config_init.trainer.max_steps > 0
+
+
+def test_print_config_shows_everything_and_runs_nothing(
+    train: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    status, out, _ = train("--model.size", "small", "--print_config")
+    assert status == 0
+    shown = yaml.safe_load(out)
+    assert shown["model"]["size"] == "small"
+    assert shown["trainer"]["gradient_clip_val"] == 1.0
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--model.sise", "tiny"], "unrecognized arguments: --model.sise"),
+        (["--model.size", "huge"], "'tiny', 'small', 'base'.*huge"),
+        (["--model.frameskip", "0"], "frameskip must be positive"),
+        (["--objective.sigreg", "-1"], "sigreg must be at least 0"),
+        (["--windows.frames", "1"], "frames must be at least 2, got 1"),
+        (["--model.action-dim", "7"], "actions of 2 numbers, .*model.action_dim is 7"),
+        (["--model.image-size", "40"], "multiple of 16, got 40"),
+        (["--trainer.max-time", "soon"], "soon"),
+        (["--trainer.accelerator", "abacus"], "abacus"),
+        (["--trainer.precision", "3"], "precision.*3"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(
+    train: Callable[..., tuple[int, str, str]], argv: Sequence[str], message: str, tmp_path: Path
+) -> None:
+    assert re.search(message, refused(train(*argv)))
+    assert not (tmp_path / "run" / "checkpoint").exists()
+
+
+def test_a_wrong_key_in_yaml_is_one_line(
+    train: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text("objective: {sigrek: 1.0}\n")
+    assert "sigrek" in refused(train("--config", str(file)))
+
+
+def test_data_that_cannot_be_trained_on_is_one_line(
+    train: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    collect_into: Callable[..., Dataset],
+) -> None:
+    assert "no dataset in" in refused(train(data=tmp_path / "nowhere"))
+    damaged = collect_into(tmp_path / "damaged")
+    file = sorted((damaged.path / "data").rglob("*.parquet"))[0]
+    table = pq.read_table(file)
+    column = pa.array([[float("nan"), 0.0]] * len(table), type=table.schema.field("action").type)
+    at = table.schema.get_field_index("action")
+    pq.write_table(table.set_column(at, table.schema.field("action"), column), file)
+    assert "action" in refused(train(*FAST, data=damaged.path))
+    short = collect_into(tmp_path / "short", steps=6)
+    assert "no window of 4 frames" in refused(train(*FAST, data=short.path))
