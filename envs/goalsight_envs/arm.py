@@ -105,13 +105,15 @@ class Arm:
         """
         q = np.array(start)
         error, jacobian = np.empty(6), np.empty((6, self.model.nv))
-        for _ in range(iterations):
+        for iteration in range(iterations):
             self._forward(q)
             self._pose_error(target, error)
             mujoco.mj_jacSite(self.model, self._scratch, jacobian[:3], jacobian[3:], self._site)
             jac = jacobian[:, self.dofs]
             gram = jac @ jac.T + self.config.damping**2 * np.eye(6)
-            posture = 0.05 * (HOME - q)
+            # None in the last iteration: what the null space leaves of it would be read back as
+            # the next command, and a zero action would drift.
+            posture = (0.05 if iteration < iterations - 1 else 0.0) * (HOME - q)
             q = q + posture + jac.T @ np.linalg.solve(gram, error - jac @ posture)
             q = np.clip(q, self.limits[:, 0], self.limits[:, 1])
         return q

@@ -58,6 +58,8 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
     """Largest distance to the goal that counts as success [m]."""
     min_displacement: ClassVar[float]
     """Distance a benchmark pair must at least ask for [m]."""
+    play_interact: ClassVar[float] = 0.7
+    """Share of play that pushes the cube somewhere."""
 
     def __init__(
         self,
@@ -84,7 +86,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         """(S,) full solver state of the goal."""
         self.action_space = spaces.Box(-1.0, 1.0, (4,), np.float32)
         position = spaces.Box(-np.inf, np.inf, (3,), np.float64)
-        self.observation_space = spaces.Dict(
+        self.observation_space: spaces.Space[Any] = spaces.Dict(
             {
                 "pixels": spaces.Box(0, 255, (size, size, 3), np.uint8),
                 "observation": spaces.Box(-np.inf, np.inf, (11,), np.float32),
@@ -253,7 +255,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
                 cube = np.array([*body.xpos[:2], 2 * np.arctan2(z, w)])
             fingertip = rng.uniform(low, high)
             if fingertip[2] > 0.09 or np.linalg.norm(fingertip[:2] - cube[:2]) > 0.09:
-                return fingertip, float(rng.choice([0.0, 0.0, 0.08])), cube
+                return fingertip, 0.08 * float(rng.random() < 0.1), cube
 
     def _random_start(self) -> None:
         self.place(self.data, *self.random_placement())

@@ -18,6 +18,7 @@ class ReachEnv(ArmEnv):
 
     success_threshold: ClassVar[float] = 0.03
     min_displacement: ClassVar[float] = 0.06
+    play_interact: ClassVar[float] = 0.0
 
     def achieved(self, data: mujoco.MjData) -> Array:
         """(3,) fingertip position [m]."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from goalsight.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
 from goalsight.energies import arrival_cost, goal_energy
+from goalsight.errors import CheckpointError
 from goalsight_planners import CEMConfig, Plan, cem, shift
 
 
@@ -24,9 +25,12 @@ class AgentConfig:
 
     planner: CEMConfig = field(default_factory=CEMConfig)
     """How far it looks ahead and how hard it searches; `block` follows the checkpoint."""
+    trust: float = 2.0
+    """Actions are searched within this many standard deviations of the training data's mean: a
+    model knows nothing of actions it never saw. Large values search all of [-1, 1]."""
     replan: int = 1
     """Action blocks executed before the next decision."""
-    delay: float = 0.05
+    delay: float = 0.02
     """Energy that one block of delay is worth, see `goalsight.energies.arrival_cost`."""
     running: float = 0.02
     """Weight of the mean energy along the plan, see `goalsight.energies.arrival_cost`."""
@@ -36,8 +40,9 @@ class AgentConfig:
             raise ValueError(
                 f"replan must be in [1, horizon={self.planner.horizon}], got {self.replan}"
             )
-        if self.delay < 0 or self.running < 0:
-            raise ValueError(f"delay and running must be >= 0, got {self.delay} and {self.running}")
+        for name in ("trust", "delay", "running"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
 
 
 class Agent:
@@ -63,8 +68,7 @@ class Agent:
         self.image_size = self.model.config.image_size
         self.config = replace(config, planner=replace(config.planner, block=self.frameskip))
         self.device = next(self.model.parameters()).device
-        one = torch.ones(self.action_dim, device=self.device)
-        self._bounds = (-one, one)
+        self._bounds = self._action_bounds()
         self._generator = torch.Generator(self.device)
         self._queue: deque[NDArray[np.float32]] = deque()
         self._goal: Tensor | None = None
@@ -130,12 +134,18 @@ class Agent:
         Raises:
             RuntimeError: before the first `reset`.
             ValueError: if the picture is of another size than the model's.
+            CheckpointError: if what the model predicts is not a number for any plan.
         """
         del proprio
         self.last_plan = self.last_latency_s = None
         if not self._queue:
             began = time.perf_counter()
             plan = self.plan(self._encode(pixels))
+            if not torch.isfinite(plan.cost).all():
+                raise CheckpointError(
+                    f"checkpoint {self.name} predicts latents that are not numbers; its training "
+                    "diverged: train again with a smaller --optimiser.lr"
+                )
             blocks = plan.actions[0, : self.config.replan].flatten(0, 1)
             self._queue.extend(blocks.float().cpu().numpy())
             self._warm = shift(plan, self.config.replan)
@@ -172,12 +182,22 @@ class Agent:
         latent = self._encode(pixels)
         return float(goal_energy(latent[:, None], self._goal[:, 0]))
 
+    def _action_bounds(self) -> tuple[Tensor, Tensor]:
+        """(A,) lowest and highest action to search, from what the training data did."""
+        one = torch.ones(self.action_dim, device=self.device)
+        statistics = self.card.get("statistics", {}).get("action")
+        if statistics is None:
+            return -one, one
+        mean, std = (torch.tensor(statistics[name], device=self.device) for name in ("mean", "std"))
+        spread = self.config.trust * std.clamp_min(0.05)
+        return (mean - spread).clamp(-1, 1), (mean + spread).clamp(-1, 1)
+
     def _encode(self, picture: NDArray[np.uint8]) -> Tensor:
         if picture.dtype != np.uint8 or picture.shape != (self.image_size, self.image_size, 3):
             raise ValueError(
                 f"this agent sees uint8 pictures of ({self.image_size}, {self.image_size}, 3), "
                 f"got {picture.dtype} {picture.shape}"
             )
-        frames = rearrange(torch.from_numpy(np.ascontiguousarray(picture)), "h w c -> 1 1 c h w")
+        frames = rearrange(torch.from_numpy(np.array(picture)), "h w c -> 1 1 c h w")
         with torch.inference_mode():
             return self.model.encode(frames.to(self.device))

@@ -21,7 +21,7 @@ import yaml
 from torch import Tensor
 
 from goalsight import __version__
-from goalsight.errors import CheckpointError, OutputError
+from goalsight.errors import CheckpointError, OutputError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.paths import config_dir, repository
 from goalsight.provenance import git_commit
@@ -49,7 +49,7 @@ class Checkpoint:
     """Hex SHA-256 of `model.safetensors`: the checkpoint's identity."""
 
 
-def save_checkpoint(folder: Path, model: WorldModel, card: Mapping[str, Any]) -> None:
+def save_checkpoint(folder: str | Path, model: WorldModel, card: Mapping[str, Any]) -> None:
     """Write a checkpoint, replacing the one that is there; a kill leaves the old or the new.
 
     Args:
@@ -62,6 +62,7 @@ def save_checkpoint(folder: Path, model: WorldModel, card: Mapping[str, Any]) ->
         ValueError: if a number in the card is not finite or of no kind JSON knows.
         OSError: if it cannot be written; the old checkpoint stays then.
     """
+    folder = Path(folder)
     _refuse_foreign(folder)
     contents = {
         WEIGHTS: safetensors.torch.save(_weights(model)),
@@ -95,7 +96,9 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> Checkpo
     Raises:
         CheckpointError: if a file is missing, damaged or replaced, or the weights do not fit the
             config.
+        UserError: if PyTorch cannot use the device here.
     """
+    _check_device(device)
     if not folder.is_dir() and _set_aside(folder).is_dir():
         folder = _set_aside(folder)  # the writer was killed between its two renames
     card = _read_card(folder)
@@ -136,6 +139,15 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
     raise CheckpointError(
         f"no checkpoint {str(name_or_path)!r}: there is no such folder, and no such name ({known})"
     )
+
+
+def _check_device(device: torch.device | str) -> None:
+    """Try the device before anything is read."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # each backend its own
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"device {str(device)!r} cannot be used here: {reason}") from None
 
 
 def _shipped() -> dict[str, Path]:

@@ -26,7 +26,8 @@ def effective_rank(z: Tensor) -> Tensor:
     singular = torch.linalg.svdvals(centred)
     share = singular / singular.sum().clamp_min(1e-12)
     entropy = -(share * share.clamp_min(1e-12).log()).sum()
-    return entropy.exp()
+    rank: Tensor = entropy.exp()
+    return rank
 
 
 def smallest_std(z: Tensor) -> Tensor:

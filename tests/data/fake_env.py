@@ -9,12 +9,15 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
 
 
-class SquareEnv(gym.Env):
+class SquareEnv(gym.Env[dict[str, Any], Array]):
     """A bright square on a dark ground; two action axes move it."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (as Gymnasium declares it)
     control_dt = 0.1
     camera = "front"
     renderer = "numpy"
@@ -40,7 +43,7 @@ class SquareEnv(gym.Env):
         self.speed = 0.0
         return self._observe(), {}
 
-    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Array) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         before = self.position
         self.position = np.clip(before + 0.1 * np.asarray(action), 0, 1)
         self.speed = float(np.linalg.norm(self.position - before))
@@ -48,7 +51,10 @@ class SquareEnv(gym.Env):
         return self._observe(), 0.0, False, False, {"is_success": solved}
 
     def truth(self) -> dict[str, Any]:
-        return {"square": self.position.astype(np.float32), "speed": np.float32([self.speed])}
+        return {
+            "square": self.position.astype(np.float32),
+            "speed": np.array([self.speed], np.float32),
+        }
 
     def _observe(self) -> dict[str, Any]:
         pixels = np.full((self.size, self.size, 3), 30, np.uint8)
@@ -60,24 +66,24 @@ class SquareEnv(gym.Env):
 
 
 class Wander:
-    def __init__(self, env: gym.Env, rng: np.random.Generator) -> None:
+    def __init__(self, env: gym.Env[Any, Any], rng: np.random.Generator) -> None:
         self._space, self._rng = env.action_space, rng
 
     def reset(self) -> None:
         pass
 
-    def act(self) -> np.ndarray:
+    def act(self) -> Array:
         return self._rng.uniform(-1, 1, 2).astype(np.float32)
 
 
-def make_policy(name: str, env: gym.Env, rng: np.random.Generator) -> Wander:
+def make_policy(name: str, env: gym.Env[Any, Any], rng: np.random.Generator) -> Wander:
     return Wander(env, rng)
 
 
 class SlowEnv(SquareEnv):
     """Slow enough to be interrupted."""
 
-    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Array) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         time.sleep(0.004)
         return super().step(action)
 
@@ -85,7 +91,7 @@ class SlowEnv(SquareEnv):
 class FragileEnv(SquareEnv):
     """Takes its whole process down in the middle of an episode."""
 
-    def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: Array) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         os._exit(9)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from goalsight.data import FrameCache, open_dataset
 from goalsight.data.cache import decode_episode
-from goalsight.data.video import VideoWriter, read_video
+from goalsight.data.video import Reader, VideoWriter, read_video
 from goalsight.errors import DatasetError
 
 VIDEO = "videos/observation.images.front/chunk-000/file-001.mp4"
@@ -41,7 +41,7 @@ def test_a_picture_size_that_decord_refuses_is_read_with_the_second_reader(tmp_p
 
 @pytest.mark.parametrize("reader", ["decord", "pyav"])
 def test_a_video_with_other_than_the_recorded_frames_is_refused(
-    made_once: dict[str, Path], reader: str
+    made_once: dict[str, Path], reader: Reader
 ) -> None:
     with pytest.raises(DatasetError, match="has 12 frames where 13 were recorded"):
         read_video(made_once["h264"] / VIDEO, 13, reader)

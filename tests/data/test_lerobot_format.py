@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -72,9 +73,9 @@ def test_without_video_no_video_is_promised(bare_dataset: Path) -> None:
 
 
 def test_the_lerobot_package_opens_it_unchanged(video_dataset: Path) -> None:
-    pytest.importorskip("lerobot", reason="the lerobot package is not installed")
-    from lerobot.datasets.lerobot_dataset import LeRobotDataset
-
-    opened = LeRobotDataset("local/test", root=video_dataset, video_backend="pyav")
+    lerobot: Any = pytest.importorskip(
+        "lerobot.datasets.lerobot_dataset", reason="the lerobot package is not installed"
+    )
+    opened = lerobot.LeRobotDataset("local/test", root=video_dataset, video_backend="pyav")
     assert len(opened) == 48
     assert tuple(opened[13][CAMERA].shape) == (3, 20, 20)

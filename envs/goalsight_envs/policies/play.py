@@ -17,7 +17,8 @@ class PlayConfig:
     """What play is made of; the shares and noise follow the recipe measured in docs/design.md."""
 
     interact: float = 0.7
-    """Share of segments that push the cube somewhere; the rest visit random waypoints."""
+    """Share of segments that push the cube somewhere; the rest visit random waypoints. Each task
+    names its own, see `ArmEnv.play_interact`."""
     steps: tuple[int, int] = (10, 40)
     """Shortest and longest segment, control steps."""
     speed: tuple[float, float] = (0.4, 1.0)
@@ -26,6 +27,8 @@ class PlayConfig:
     """Stationary standard deviation of the action noise, in action units."""
     correlation: float = 0.7
     """What is left of the noise after one control step (Ornstein-Uhlenbeck in discrete time)."""
+    open: float = 0.08
+    """Share of segments with the gripper opening; a closed one pushes with a single contact."""
     hold: float = 0.05
     """Share of segments in which the arm only drifts with the noise."""
 
@@ -37,7 +40,8 @@ class PlayPolicy:
         self, env: ArmEnv, rng: np.random.Generator, config: PlayConfig | None = None
     ) -> None:
         """Drive `env`, drawing every choice from `rng`."""
-        self.env, self.rng, self.config = env, rng, config or PlayConfig()
+        self.env, self.rng = env, rng
+        self.config = config or PlayConfig(interact=env.play_interact)
         self.reset()
 
     def reset(self) -> None:
@@ -60,7 +64,7 @@ class PlayPolicy:
         cfg, rng, arm = self.config, self.rng, self.env.arm
         self._left = int(rng.integers(*cfg.steps, endpoint=True))
         self._speed = rng.uniform(*cfg.speed)
-        self._gripper = float(rng.choice([-0.6, -0.6, 0.0, 0.6]))
+        self._gripper = 0.7 if rng.random() < cfg.open else -0.7
         self._waypoint: NDArray[np.float64] | None = None
         self._cube_goal: NDArray[np.float64] | None = None
         kind = rng.random()

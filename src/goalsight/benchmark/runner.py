@@ -180,13 +180,7 @@ def _results(
             threshold=manifest.threshold,
             control_dt=task_of(env).control_dt,
         ),
-        checkpoint=agent
-        and CheckpointRef(
-            name=agent.name,
-            sha256=agent.checkpoint_sha256,
-            labels_used=list(agent.card["labels_used"]),
-            card=agent.card,
-        ),
+        checkpoint=None if agent is None else _reference(agent),
         rows=[row_result(row, outcomes) for row, outcomes in by_row.items()],
         mcnemar=compare(config.rows, played),
         pairs=played,
@@ -196,3 +190,13 @@ def _results(
 def _command() -> str:
     """The command line of this process."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _reference(agent: Agent) -> CheckpointRef:
+    """What the results say of the agent's model."""
+    return CheckpointRef(
+        name=agent.name,
+        sha256=agent.checkpoint_sha256,
+        labels_used=agent.labels_used,
+        card=agent.card,
+    )

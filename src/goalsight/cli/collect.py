@@ -136,4 +136,5 @@ def _progress_bar() -> Iterator[ProgressCallback]:
     try:
         yield report
     finally:
-        bar.stop()
+        if bar.live.is_started:  # stopping one that never began prints an empty line
+            bar.stop()

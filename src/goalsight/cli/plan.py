@@ -67,6 +67,8 @@ def plan(
 
     if steps < 1:
         raise UserError(f"--steps must be at least 1, got {steps}")
+    if seed < 0:
+        raise UserError(f"--seed must be 0 or more, got {seed}")
     check_out(out)
     agent = Agent.load(checkpoint, device=device)
     world = make_env(env, size=agent.image_size, observe_pixels=True)
@@ -156,7 +158,7 @@ def read_goal(path: Path, size: int) -> NDArray[np.uint8]:
     if image.size != (size, size):
         _warn(f"goal image is {image.width}x{image.height}, resized to {size}x{size}")
         image = image.resize((size, size), Image.Resampling.LANCZOS)
-    return np.asarray(image)
+    return np.array(image)  # writable: PyTorch warns of anything else
 
 
 def check_fit(agent: Agent, env: Env) -> None:
@@ -183,7 +185,7 @@ def check_out(out: Path) -> None:
     """
     from goalsight.errors import OutputError
 
-    if out.is_file():
+    if out.exists() and not out.is_dir():
         raise OutputError(f"--out {out} is a file; give a folder")
     ours = {PLAN, VIDEO, FILMSTRIP, GOAL}
     foreign = sorted({entry.name for entry in out.iterdir()} - ours) if out.is_dir() else []

@@ -16,6 +16,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from goalsight.cli.parsing import _Formatter, _Parser, usage_error, with_underscores
 from goalsight.models import WorldModelConfig
+from goalsight.paths import config_dir
 from goalsight.training.data import WindowsConfig
 from goalsight.training.devices import Precision
 from goalsight.training.objective import ObjectiveConfig
@@ -44,7 +45,7 @@ Run again with the same settings, an unfinished run goes on exactly where it was
 argument of Lightning's Trainer is a flag, such as --trainer.max-time 00:00:04:00."""
 
 EXAMPLE = """example:
-  goalsight train --config configs/train/tiny.yaml --data runs/push-data --out runs/push
+  goalsight train --config tiny --data runs/push-data --out runs/push
   goalsight train --data runs/push-data --out runs/small --model.size small --trainer.max-steps 9000
 """
 
@@ -71,7 +72,7 @@ class TrainCLI(LightningCLI):
             SystemExit: with status 0 after `--help` or `--print_config`.
         """
         super().__init__(
-            args=[with_underscores(argument) for argument in argv],
+            args=[with_underscores(argument) for argument in _with_named_config(argv)],
             run=False,
             save_config_callback=None,
             seed_everything_default=0,
@@ -170,6 +171,19 @@ def main(argv: list[str]) -> int:
         print("goalsight: stopped; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _with_named_config(argv: list[str]) -> list[str]:
+    """`--config tiny` means the shipped config of that name, unless there is such a file."""
+    shipped = {path.stem: str(path) for path in (config_dir() / "train").glob("*.yaml")}
+    result = list(argv)
+    for i, argument in enumerate(argv):
+        flag, _, value = argument.partition("=")
+        if flag == "--config" and value in shipped and not Path(value).exists():
+            result[i] = f"--config={shipped[value]}"
+        elif i > 0 and argv[i - 1] == "--config" and argument in shipped:
+            result[i] = argument if Path(argument).exists() else shipped[argument]
+    return result
 
 
 def _model_config(given: Namespace, dataset: Dataset) -> WorldModelConfig:

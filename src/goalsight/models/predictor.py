@@ -46,9 +46,10 @@ class ResidualPredictor(nn.Module):
         self.from_latent = nn.Linear(latent, width)
         self.from_action = nn.Linear(action_values, width, bias=False)
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(depth)))
-        self.out = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, latent))
-        nn.init.zeros_(self.out[1].weight)
-        nn.init.zeros_(self.out[1].bias)
+        last = nn.Linear(width, latent)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.out = nn.Sequential(nn.LayerNorm(width), last)
 
     def forward(self, z: Tensor, block: Tensor) -> Tensor:
         """One step of the world.

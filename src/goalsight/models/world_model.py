@@ -100,7 +100,7 @@ class WorldModel(nn.Module):
                 f"this model sees pictures of (3, {size}, {size}), got {tuple(frames.shape[-3:])}"
             )
         z: Tensor = self.encoder(frames.flatten(0, -4))
-        return z.unflatten(0, frames.shape[:-3])
+        return z.reshape(*frames.shape[:-3], *z.shape[1:])
 
     def step(self, z: Tensor, block: Tensor) -> Tensor:
         """One predicted step: (*B, P, D) and (*B, K, A) to (*B, P, D)."""
@@ -127,5 +127,6 @@ class WorldModel(nn.Module):
 
     def recover_actions(self, z: Tensor, z_next: Tensor) -> Tensor:
         """Inverse dynamics: two latents (*B, P, D) to the (*B, K, A) block between them."""
-        flat = self.inverse(rearrange(z, "... p d -> ... (p d)"), z_next.flatten(-2))
-        return rearrange(flat, "... (k a) -> ... k a", k=self.config.frameskip)
+        flat: Tensor = self.inverse(z.flatten(-2), z_next.flatten(-2))
+        blocks: Tensor = rearrange(flat, "... (k a) -> ... k a", k=self.config.frameskip)
+        return blocks

@@ -25,12 +25,12 @@ class WindowsConfig:
 
     frames: int = 4
     """T, frames of a window."""
-    batch: int = 64
+    batch: int = 96
     """Windows in a batch; all there are if the dataset has fewer."""
     validation: float = 0.05
     """Share of the episodes held out."""
     workers: int = 0
-    """Loading processes; 0 is fastest as long as the frames fit into memory."""
+    """Loading processes; 0 loads in the training process, which suits frames held in memory."""
 
     def __post_init__(self) -> None:
         for name, least in (("frames", 2), ("batch", 2), ("workers", 0)):

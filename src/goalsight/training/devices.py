@@ -16,8 +16,8 @@ Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "6
 def resolve_precision(precision: str, accelerator: str) -> str:
     """Lightning's name of the precision to train in.
 
-    `auto` is bf16-mixed where the hardware multiplies bfloat16 itself (about twice as fast at
-    no loss that was measured), else 32-true: emulated bfloat16 is slower than float32.
+    `auto` is bf16-mixed where the hardware multiplies bfloat16 itself, else 32-true: what has to
+    be emulated gains nothing.
 
     Args:
         precision: `auto` or a name of Lightning's, which is given back.

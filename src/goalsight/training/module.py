@@ -64,6 +64,8 @@ class TrainingModule(LightningModule):
             self.parameters(),
             lr=self.optimiser.lr,
             weight_decay=self.optimiser.weight_decay,
+            # PyTorch loops over parameters on a processor by default, a millisecond slower a step.
+            foreach=True if self.device.type in {"cpu", "cuda"} else None,
         )
 
     def on_train_start(self) -> None:

@@ -232,7 +232,7 @@ def _fit(
         KeyboardInterrupt: if the user could not wait for the step to end.
     """
     with warnings.catch_warnings(), stop, torch.random.fork_rng(devices=[]):
-        # No worker is faster here: a batch is one gather from memory.
+        # Lightning advises workers; a batch here is one gather from memory.
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval")
         warnings.filterwarnings("ignore", message=".*LeafSpec")  # Lightning's own affair

@@ -92,15 +92,17 @@ class Saver(Callback):
                 f"{self._folder.path} holds is from before; try a smaller --optimiser.lr in "
                 "another --out"
             )
+        # The model before the state to resume from: after a kill in between the steps are done
+        # again, while a run whose last step is saved would have none left to save the model at.
+        save_checkpoint(
+            self._folder.checkpoint, module.model, make_card(trainer, module, self._data, finished)
+        )
         beside = self._folder.last.with_name(f".{self._folder.last.name}.new")
         try:
             trainer.save_checkpoint(beside)
             beside.replace(self._folder.last)
         finally:
             beside.unlink(missing_ok=True)
-        save_checkpoint(
-            self._folder.checkpoint, module.model, make_card(trainer, module, self._data, finished)
-        )
         self._folder.note(dataset=self._fingerprint, step=trainer.global_step, finished=finished)
         self._saved_at = time.monotonic()
 

@@ -1,0 +1,84 @@
+"""Write what was measured into the README: nobody types a result by hand.
+
+    .venv/bin/python scripts/results_table.py runs/demo [perf-collect.json perf-plan.json]
+
+reads `results.json` of the benchmarks in a demo's folder and the output of `goalsight perf
+collect --json` and `goalsight perf plan --json`, and replaces what stands between the markers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+README = Path(__file__).parents[1] / "README.md"
+BENCHES = ("reach-near", "push-near")
+
+
+def results_table(run: Path) -> str:
+    """Markdown table of every row of a demo's benchmarks, with commit, command and hardware."""
+    lines = [
+        "| task | row | pairs | terminal | anytime | decision p50 / p95 |",
+        "|---|---|---|---|---|---|",
+    ]
+    for bench in BENCHES:
+        results = json.loads((run / bench / "results.json").read_text(encoding="utf-8"))
+        lines += [_row(bench, row) for row in results["rows"]]
+    card = results["checkpoint"]["card"]
+    training = f"{card['steps']} steps in {card['minutes']:.1f} minutes"
+    lines += [
+        "",
+        (
+            f"`make demo` at commit `{results['commit'][:12]}` on {results['hardware']}; renderer "
+            f"{results['renderer']}, training {training}, one training seed, labels used: "
+            f"{', '.join(results['checkpoint']['labels_used']) or 'none'}."
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _row(bench: str, row: dict[str, Any]) -> str:
+    latency = row["latency_ms"]
+    speed = f"{latency['p50']:.0f} / {latency['p95']:.0f} ms" if latency else ""
+    rates = " | ".join(_rate(row[name]) for name in ("terminal", "anytime"))
+    return f"| {bench} | {row['row']} | {row['pairs']} | {rates} | {speed} |"
+
+
+def _rate(rate: dict[str, float]) -> str:
+    return f"{100 * rate['rate']:.0f} % [{100 * rate['low']:.0f}, {100 * rate['high']:.0f}]"
+
+
+def perf_table(files: list[Path]) -> str:
+    """Markdown table of measurements, each beside its floor."""
+    lines = ["| what | measured | floor | ratio |", "|---|---|---|---|"]
+    for file in files:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        took, least = found["milliseconds"], found["floor_milliseconds"]
+        lines.append(
+            f"| {found['what']} | {took:.2f} ms ({1e3 / took:.0f} a second) | {least:.2f} ms, "
+            f"{found['floor']} | {took / least:.1f} |"
+        )
+    return "\n".join([*lines, "", f"`make perf` on {found['hardware']}."])
+
+
+def replace_block(text: str, name: str, content: str) -> str:
+    """The page with what stands between `<!-- name: -->` and `<!-- /name -->` replaced."""
+    pattern = re.compile(rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    return pattern.sub(lambda found: f"{found[1]}\n{content}\n\n{found[2]}", text)
+
+
+def main(arguments: list[str]) -> None:
+    """Update the README from a demo's folder and, if given, files of measurements."""
+    text = replace_block(
+        README.read_text(encoding="utf-8"), "results", results_table(Path(arguments[0]))
+    )
+    if arguments[1:]:
+        text = replace_block(text, "perf", perf_table([Path(name) for name in arguments[1:]]))
+    README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

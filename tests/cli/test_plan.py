@@ -1,0 +1,201 @@
+"""`goalsight plan` as a user types it: what it writes, what it mends, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from goalsight.checkpoint import save_checkpoint
+from goalsight.cli.main import main
+from goalsight.cli.plan import read_goal
+from goalsight.models import WorldModel, WorldModelConfig
+
+SIZE, STEPS = 32, 2
+PUSH = "Goalsight/Push-v0"
+Plan = Callable[..., tuple[int, str, str]]
+
+
+def save_model(folder: Path, **changes: Any) -> Path:
+    """An untrained model of the tiny size; how well it plans is not asked here."""
+    save_checkpoint(folder, WorldModel(WorldModelConfig(image_size=SIZE, **changes)).eval(), {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("plan") / "model")
+
+
+@pytest.fixture
+def plan(checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Plan:
+    """Runs the command for two control steps; later flags win over the given ones."""
+
+    def call(*more: str) -> tuple[int, str, str]:
+        given = ["--checkpoint", str(checkpoint), "--env", PUSH, "--out", str(tmp_path / "out")]
+        status = main(["plan", *given, "--steps", str(STEPS), *more])
+        return status, *capsys.readouterr()
+
+    return call
+
+
+def refused(result: tuple[int, str, str]) -> str:
+    status, out, err = result
+    assert (status, out) == (2, "")
+    assert err.startswith("goalsight: error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+def save_picture(path: Path, mode: str = "RGB", size: tuple[int, int] = (SIZE, SIZE)) -> Path:
+    Image.new(mode, size, 128 if mode in {"L", "I;16"} else None).save(path)
+    return path
+
+
+def test_it_writes_the_plan_the_film_and_the_strip(plan: Plan, tmp_path: Path) -> None:
+    status, out, err = plan("--seed", "3")
+    assert (status, err) == (0, "")
+    folder = tmp_path / "out"
+    names = {entry.name for entry in folder.iterdir()}
+    assert names == {"plan.json", "rollout.mp4", "filmstrip.png", "goal.png"}
+    record = json.loads((folder / "plan.json").read_text())
+    assert (record["env"], record["seed"], record["goal"]) == (PUSH, 3, "drawn from the task")
+    assert np.shape(record["actions"]) == (STEPS, 4)
+    assert len(record["distance_m"]) == len(record["energy"]) == STEPS + 1
+    assert len(record["latency_ms"]) >= 1
+    assert record["success"] is False
+    assert len(record["checkpoint"]["sha256"]) == 64
+    with Image.open(folder / "goal.png") as goal, Image.open(folder / "filmstrip.png") as strip:
+        assert goal.size == (SIZE, SIZE)
+        assert strip.width > strip.height
+    assert b"ftyp" in (folder / "rollout.mp4").read_bytes()[:16]
+    for said in ("energy", "distance", "decision", str(folder / "rollout.mp4")):
+        assert said in out
+
+
+def test_the_same_command_gives_the_same_actions_and_may_write_there_again(
+    plan: Plan, tmp_path: Path
+) -> None:
+    records = []
+    for _ in range(2):
+        status, out, _ = plan("--json")
+        assert status == 0
+        record = json.loads(out)
+        assert record == json.loads((tmp_path / "out" / "plan.json").read_text())
+        records.append({name: record[name] for name in ("actions", "energy", "distance_m")})
+    assert records[0] == records[1]
+
+
+def test_the_goal_it_drew_is_a_goal_it_takes(plan: Plan, tmp_path: Path) -> None:
+    """goal.png given back makes the same plan; the distance is then nobody's to know."""
+    drawn = json.loads(plan("--json")[1])
+    goal = tmp_path / "goal.png"
+    (tmp_path / "out" / "goal.png").rename(goal)
+    status, out, err = plan("--json", "--goal", str(goal))
+    assert (status, err) == (0, "")
+    given = json.loads(out)
+    assert given["actions"] == drawn["actions"]
+    assert (given["goal"], given["distance_m"], given["success"]) == (str(goal), None, None)
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "warnings"),
+    [
+        ("RGB", (48, 40), ["goal image is 48x40, resized to 32x32"]),
+        ("RGBA", (SIZE, SIZE), ["goal image is RGBA, converted to RGB"]),
+        ("L", (SIZE, SIZE), ["goal image is L, converted to RGB"]),
+        ("P", (64, 64), ["goal image is P, converted", "goal image is 64x64, resized"]),
+    ],
+)
+def test_a_picture_of_another_size_or_mode_is_made_to_fit_with_a_warning(
+    plan: Plan, tmp_path: Path, mode: str, size: tuple[int, int], warnings: list[str]
+) -> None:
+    status, _, err = plan("--goal", str(save_picture(tmp_path / "goal.png", mode, size)))
+    assert status == 0
+    lines = err.splitlines()
+    assert len(lines) == len(warnings)
+    for line, warning in zip(lines, warnings, strict=True):
+        assert line.startswith(f"goalsight: warning: {warning}")
+    with Image.open(tmp_path / "out" / "goal.png") as used:
+        assert (used.mode, used.size) == ("RGB", (SIZE, SIZE))
+
+
+def test_a_picture_that_fits_is_taken_to_the_pixel(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "goal.png")
+    np.testing.assert_array_equal(read_goal(tmp_path / "goal.png", SIZE), pixels)
+    assert capsys.readouterr().err == ""
+
+
+def test_grey_stays_grey_and_colours_stay_in_their_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey = read_goal(save_picture(tmp_path / "grey.png", "L"), SIZE)
+    assert (grey == 128).all()
+    Image.new("RGB", (64, 64), (200, 30, 10)).save(tmp_path / "red.png")
+    assert read_goal(tmp_path / "red.png", SIZE)[5, 5].tolist() == [200, 30, 10]
+    capsys.readouterr()
+
+
+def test_what_is_no_picture_is_refused(plan: Plan, tmp_path: Path) -> None:
+    assert "no goal image at " in refused(plan("--goal", str(tmp_path / "none.png")))
+    (tmp_path / "text.png").write_text("not a picture")
+    line = refused(plan("--goal", str(tmp_path / "text.png")))
+    assert "text.png cannot be read as a picture" in line
+    cut = save_picture(tmp_path / "cut.png", size=(200, 200))
+    cut.write_bytes(cut.read_bytes()[:60])
+    assert "cut.png cannot be read as a picture" in refused(plan("--goal", str(cut)))
+    assert "cannot be read as a picture" in refused(plan("--goal", str(tmp_path)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_environment_is_refused_with_those_that_exist(
+    plan: Plan, tmp_path: Path
+) -> None:
+    for name in ("Goalsight/Pull-v0", "Pull-v0"):
+        assert f"{PUSH}, Goalsight/Reach-v0" in refused(plan("--env", name))
+    line = refused(plan("--env", "CartPole-v1"))
+    assert line.startswith("goalsight: error: CartPole-v1 is no task of the arm scene")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_that_is_damaged_missing_or_of_another_robot_is_refused(
+    plan: Plan, tmp_path: Path
+) -> None:
+    damaged = save_model(tmp_path / "damaged")
+    weights = bytearray((damaged / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (damaged / "model.safetensors").write_bytes(weights)
+    line = refused(plan("--checkpoint", str(damaged)))
+    assert "model.safetensors is not the file that was saved (sha256" in line
+    assert "no checkpoint 'nowhere'" in refused(plan("--checkpoint", "nowhere"))
+    other = save_model(tmp_path / "other", action_dim=6)
+    line = refused(plan("--checkpoint", str(other)))
+    assert "plans actions of 6 numbers, the environment takes 4" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_out_that_holds_something_else_is_refused_untouched(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    assert "already holds something else (thesis.tex)" in refused(plan())
+    assert [entry.name for entry in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+    file = tmp_path / "out" / "thesis.tex"
+    assert "is a file; give a folder" in refused(plan("--out", str(file)))
+    assert file.read_text() == "years of work"
+
+
+def test_numbers_out_of_range_are_refused(plan: Plan, tmp_path: Path) -> None:
+    assert "--steps must be at least 1, got 0" in refused(plan("--steps", "0"))
+    assert "--steps" in refused(plan("--steps", "many"))
+    assert "--seed must be 0 or more, got -1" in refused(plan("--seed", "-1"))
+    line = refused(plan("--device", "abacus"))
+    assert "device 'abacus' cannot be used here: Expected one of cpu, cuda" in line
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,46 @@
+"""One environment a task for the whole session; tests reset it, they do not change it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import gymnasium
+import pytest
+
+import goalsight_envs
+from goalsight_envs.base import ArmEnv
+
+TASKS = sorted(name for name in gymnasium.registry if name.startswith("Goalsight/"))
+assert goalsight_envs.MAX_EPISODE_STEPS  # importing the package is what registers them
+
+
+def make(task: str, *, size: int = 64, observe_pixels: bool = True) -> ArmEnv:
+    """A task without Gymnasium's wrappers."""
+    env = gymnasium.make(task, size=size, observe_pixels=observe_pixels, disable_env_checker=True)
+    arm_env = env.unwrapped
+    assert isinstance(arm_env, ArmEnv)
+    return arm_env
+
+
+@pytest.fixture(scope="session", params=TASKS)
+def env(request: pytest.FixtureRequest) -> Iterator[ArmEnv]:
+    """Each task that is registered, with pictures."""
+    made = make(request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session", params=TASKS)
+def blind(request: pytest.FixtureRequest) -> Iterator[ArmEnv]:
+    """Each task that is registered, without pictures: for laws of motion."""
+    made = make(request.param, observe_pixels=False)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def arm_env() -> Iterator[ArmEnv]:
+    """One task without pictures, where all tasks are alike."""
+    made = make(TASKS[0], observe_pixels=False)
+    yield made
+    made.close()

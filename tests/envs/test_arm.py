@@ -1,0 +1,156 @@
+"""What an action does: two centimetres along its axis, inside workspace and joint limits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goalsight_envs.arm import HOME
+from goalsight_envs.base import ArmEnv
+
+AWAY = np.array([0.40, 0.15, 0.0])
+"""A cube that is not in the way of the arm at the centre."""
+OVERSHOOT = 0.02
+"""Targets are clipped to the workspace; the servos are springs and swing past them for a moment,
+and the cube can push back. One control step's way [m] bounds that; 12 mm was the most seen."""
+
+unit = st.floats(-1, 1, width=32)
+corners = st.sampled_from([-1.0, 0.0, 1.0])
+stretches = st.lists(
+    st.tuples(st.one_of(st.tuples(*[unit] * 4), st.tuples(*[corners] * 4)), st.integers(1, 25)),
+    min_size=1,
+    max_size=6,
+)
+
+
+def act(env: ArmEnv, *values: float) -> np.ndarray:
+    """One control step; the fingertip [m]."""
+    env.step(np.array(values, np.float32))
+    return env.arm.fingertip(env.data)
+
+
+@pytest.fixture
+def centred(arm_env: ArmEnv) -> ArmEnv:
+    """The fingertip at rest in the middle of the workspace, gripper half open."""
+    arm_env.reset(seed=0)
+    middle = (arm_env.arm.low + arm_env.arm.high) / 2
+    arm_env.restore(arm_env.place(arm_env.data, middle, 0.04, AWAY))
+    return arm_env
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 2**16), script=stretches)
+def test_no_actions_bring_the_arm_out_of_workspace_or_joint_limits(
+    blind: ArmEnv, seed: int, script: list[tuple[tuple[float, ...], int]]
+) -> None:
+    arm, data = blind.arm, blind.data
+    blind.reset(seed=seed)
+    for values, steps in script:
+        for _ in range(steps):
+            fingertip = act(blind, *values)
+            assert (fingertip > arm.low - OVERSHOOT).all()
+            assert (fingertip < arm.high + OVERSHOOT).all()
+            for joints in (data.qpos[arm.qpos], data.ctrl[arm.ctrl]):
+                assert (joints >= arm.limits[:, 0]).all()
+                assert (joints <= arm.limits[:, 1]).all()
+            assert -1e-3 < arm.opening(data) < 0.081
+    assert np.isfinite(blind.solver_state()).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_an_action_moves_the_fingertip_two_centimetres_along_its_axis(
+    centred: ArmEnv, axis: int, sign: float
+) -> None:
+    before = centred.arm.fingertip(centred.data)
+    action = np.zeros(4)
+    action[axis] = sign
+    after = act(centred, *action)
+    # The servo is nine tenths of the way there after one control step, and there after two.
+    assert 0.016 < sign * (after - before)[axis] < 0.021
+    wanted = np.zeros(3)
+    wanted[axis] = 0.02 * sign
+    np.testing.assert_allclose(act(centred, 0, 0, 0, 0) - before, wanted, atol=5e-4)
+
+
+def test_half_an_action_moves_half_the_way(centred: ArmEnv) -> None:
+    before = centred.arm.fingertip(centred.data)
+    act(centred, 0.5, -0.25, 0, 0)
+    moved = act(centred, 0, 0, 0, 0) - before
+    np.testing.assert_allclose(moved, [0.01, -0.005, 0.0], atol=5e-4)
+
+
+def test_the_gripper_opens_and_closes_to_its_ends(centred: ArmEnv) -> None:
+    openings = []
+    for direction in (1.0, -1.0):
+        for _ in range(10):
+            before = centred.arm.opening(centred.data)
+            act(centred, 0, 0, 0, direction)
+            # the servo still swings by less than 0.1 mm when it is at its end
+            assert direction * (centred.arm.opening(centred.data) - before) > -1e-4
+        openings.append(centred.arm.opening(centred.data))
+    np.testing.assert_allclose(openings, [0.08, 0.0], atol=5e-4)
+
+
+def test_the_gripper_leaves_the_fingertip_where_it_is(centred: ArmEnv) -> None:
+    before = centred.arm.fingertip(centred.data)
+    for _ in range(4):
+        after = act(centred, 0, 0, 0, -1)
+    np.testing.assert_allclose(after, before, atol=1e-3)
+
+
+def test_the_zero_action_holds_still(blind: ArmEnv) -> None:
+    """Over a whole benchmark budget: a third of the tightest threshold at most, the cube not."""
+    for seed in range(3):
+        blind.reset(seed=seed)
+        fingertip, cube = blind.arm.fingertip(blind.data), blind.truth()["cube_pos"]
+        for _ in range(50):
+            after = act(blind, 0, 0, 0, 0)
+        assert np.linalg.norm(after - fingertip) < 0.01
+        np.testing.assert_allclose(blind.truth()["cube_pos"], cube, atol=1e-4)
+
+
+def test_the_tool_points_down_wherever_it_goes(centred: ArmEnv) -> None:
+    for action in ([1, 1, 1, 0], [-1, -1, -1, 0], [1, -1, 0, 0]):
+        for _ in range(20):
+            act(centred, *action)
+            tool = centred.data.site("fingertip").xmat.reshape(3, 3)[:, 2]
+            assert tool @ [0, 0, -1] > np.cos(np.radians(5))
+
+
+def test_the_command_never_runs_far_ahead_of_a_blocked_arm(centred: ArmEnv) -> None:
+    """Pressing the open gripper on the cube: forces stay bounded because the target waits."""
+    over_cube = np.array([0.5, 0.0, 0.10])
+    state = centred.place(centred.data, over_cube, 0.0, np.array([0.5, 0.0, 0.0]))
+    centred.restore(state)
+    lead = centred.arm.config.lead + centred.arm.config.step
+    for _ in range(20):
+        real = act(centred, 0, 0, -1, 0)
+        assert (np.abs(centred.arm.commanded(centred.data) - real) < lead).all()
+    assert real[2] > 0.05  # the cube is still under it
+    assert np.linalg.norm(centred.truth()["cube_pos"][:2] - [0.5, 0.0]) < 0.03
+
+
+@settings(deadline=None, max_examples=30)
+@given(share=st.tuples(*[st.floats(0, 1)] * 3))
+def test_inverse_kinematics_puts_the_fingertip_where_it_was_asked(
+    arm_env: ArmEnv, share: tuple[float, float, float]
+) -> None:
+    arm = arm_env.arm
+    target = arm.low + np.array(share) * (arm.high - arm.low)
+    state = arm_env.place(arm_env.data, target, 0.0, np.array([-3.0, 0.0, 0.0]))
+    np.testing.assert_allclose(arm.commanded(arm_env.data), target, atol=5e-4)
+    np.testing.assert_allclose(arm.fingertip(arm_env.data), target, atol=1e-3)
+    joints = arm.solve(target, HOME, 40)
+    assert ((arm.limits[:, 0] < joints) & (joints < arm.limits[:, 1])).all()
+    assert np.isfinite(state).all()
+
+
+def test_applying_an_action_writes_targets_and_nothing_else(centred: ArmEnv) -> None:
+    before = centred.solver_state()
+    centred.arm.apply(centred.data, np.array([1.0, 0.5, -0.5, 1.0]))
+    changed = before != centred.solver_state()
+    written = [name for name, part in centred.state_layout.items() if changed[part].any()]
+    assert written == ["ctrl"]
