@@ -51,6 +51,9 @@ def select_backend() -> str:
         return asked
     backend = _first_that_starts(_candidates(asked), asked)
     os.environ[_ASKED] = os.environ[_PROVEN] = backend
+    # Mesa's software renderer would start a thread per core in every worker; a small picture is
+    # drawn faster by one.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
     if backend in {"egl", "osmesa"}:
         os.environ["PYOPENGL_PLATFORM"] = backend
     _renew_context_of_imported_mujoco()
