@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,8 @@ class Recorder:
             ValueError: if the policy gives an action that is not finite.
         """
         suffix = "npy" if self._config.video == "none" else "mp4"
-        path = self._staging / f"episode-{index:06d}.{suffix}"
+        # The process id keeps a worker whose parent was just killed off the next run's files.
+        path = self._staging / f"episode-{index:06d}-{os.getpid()}.{suffix}"
         sink = self._open_sink(path)
         try:
             rows = self._roll_out(index, sink, stopped)
