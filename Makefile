@@ -6,7 +6,7 @@ SETUP := $(VENV)/.goalsight-setup
 CODE := src envs planners tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format perf manifests clean
+.PHONY: help setup demo test check format perf manifests clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,11 +31,8 @@ $(SETUP): $(VENV)/.goalsight-packages scripts/ensure_gl.py
 demo: setup ## collect, train, plan and benchmark at the tiny size, under 10 minutes on 2 cores
 	$(BIN)/goalsight demo
 
-test: setup ## every test but the slow ones, under 10 minutes on 2 cores
+test: setup ## every test, under 10 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
-
-test-slow: setup ## what make test leaves out: the wheel installed outside the tree, and longer runs
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow $(PYTEST)
 
 check: setup ## formatting, lint, types
 	$(BIN)/ruff format --check $(CODE)
