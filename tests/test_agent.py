@@ -209,5 +209,5 @@ def test_a_model_that_diverged_is_refused_instead_of_followed(agent: Agent) -> N
     """NaN counts as an infinite cost: the search used to come back with its first guess."""
     with torch.no_grad():
         next(agent.model.predictor.parameters()).fill_(torch.nan)
-    with pytest.raises(CheckpointError, match="checkpoint predicts latents that are not numbers"):
+    with pytest.raises(CheckpointError, match="predicts latents that are not numbers"):
         drive(agent, 1)

@@ -125,13 +125,12 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         unknown = set(given) - {"state", "goal_state"}
         if unknown:
             raise ValueError(f"unknown reset option {sorted(unknown)}; it takes: state, goal_state")
-        if "state" in given:
-            self.restore(given["state"])
+        states = {name: self._checked(state) for name, state in given.items()}
+        if "state" in states:
+            self.restore(states["state"])
         else:
             self._random_start()
-        self.goal_state = (
-            self._checked(given["goal_state"]) if "goal_state" in given else self.sample_goal()
-        )
+        self.goal_state = states["goal_state"] if "goal_state" in states else self.sample_goal()
         write_state(self.model, self.goal_data, self.goal_state)
         return self._observation(), self._info()
 

@@ -13,7 +13,7 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalsight.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from goalsight.checkpoint import IN_A_RUN, Checkpoint, find_checkpoint, load_checkpoint
 from goalsight.energies import arrival_cost, goal_energy
 from goalsight.errors import CheckpointError
 from goalsight_planners import CEMConfig, Plan, cem, shift
@@ -92,7 +92,8 @@ class Agent:
             CheckpointError: if there is none or it is damaged.
         """
         folder = find_checkpoint(checkpoint)
-        return cls(load_checkpoint(folder, device), name=folder.name, config=config)
+        name = folder.resolve().parent.name if folder.name == IN_A_RUN else folder.name
+        return cls(load_checkpoint(folder, device), name=name, config=config)
 
     @property
     def labels_used(self) -> list[str]:

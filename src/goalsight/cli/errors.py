@@ -18,7 +18,14 @@ _FULL_WORDS = re.compile(
 _NO_ENVIRONMENT = re.compile(
     r"Malformed environment ID|No module named .* Environment registration via importing"
 )
-_MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR}
+_MENDABLE = {
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+}
 
 
 def one_line(text: object) -> str:
