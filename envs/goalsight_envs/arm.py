@@ -50,6 +50,7 @@ class Arm:
         self.config = config or ArmConfig()
         self._scratch = mujoco.MjData(model)
         self._site = model.site("fingertip").id
+        self._damping = self.config.damping**2 * np.eye(6)
         joints = [model.joint(name) for name in JOINTS]
         self.qpos = np.array([j.qposadr[0] for j in joints])
         self.dofs = np.array([j.dofadr[0] for j in joints])
@@ -83,8 +84,8 @@ class Arm:
         cfg = self.config
         real = self.fingertip(data)
         target = self.commanded(data) + cfg.step * action[:3]
-        target = np.clip(target, real - cfg.lead, real + cfg.lead)
-        target = np.clip(target, self.low, self.high)
+        target = np.minimum(np.maximum(target, real - cfg.lead), real + cfg.lead)
+        target = np.minimum(np.maximum(target, self.low), self.high)
         data.ctrl[self.ctrl] = self.solve(target, data.ctrl[self.ctrl], cfg.iterations)
         fingers = data.ctrl[self.finger_ctrl] + cfg.gripper_step * action[3]
         data.ctrl[self.finger_ctrl] = np.clip(fingers, 0.0, 0.04)
@@ -104,18 +105,22 @@ class Arm:
             (7,) joint angles [rad] within the joint limits.
         """
         q = np.array(start)
-        error, jacobian = np.empty(6), np.empty((6, self.model.nv))
+        error, step = np.empty(6), np.empty(6)
+        jacobian = np.empty((6, self.model.nv))
         for iteration in range(iterations):
             self._forward(q)
             self._pose_error(target, error)
             mujoco.mj_jacSite(self.model, self._scratch, jacobian[:3], jacobian[3:], self._site)
             jac = jacobian[:, self.dofs]
-            gram = jac @ jac.T + self.config.damping**2 * np.eye(6)
+            gram = jac @ jac.T + self._damping
             # None in the last iteration: what the null space leaves of it would be read back as
             # the next command, and a zero action would drift.
             posture = (0.05 if iteration < iterations - 1 else 0.0) * (HOME - q)
-            q = q + posture + jac.T @ np.linalg.solve(gram, error - jac @ posture)
-            q = np.clip(q, self.limits[:, 0], self.limits[:, 1])
+            # MuJoCo's own solver: for a matrix this small NumPy's checks cost more than the sums.
+            mujoco.mju_cholFactor(gram, 0.0)
+            mujoco.mju_cholSolve(step, gram, error - jac @ posture)
+            q = q + posture + jac.T @ step
+            q = np.minimum(np.maximum(q, self.limits[:, 0]), self.limits[:, 1])
         return q
 
     def _forward(self, q: Array) -> None:

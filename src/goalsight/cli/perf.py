@@ -47,7 +47,7 @@ def collect(
     env: str = "Goalsight/Push-v0",
     size: int = 64,
     video: Literal["h264", "none"] = "h264",
-    episodes: int = 5,
+    episodes: int = 20,
     json: bool = False,
 ) -> None:
     """Measure control steps a second of one collecting process, beside physics and bare render.
