@@ -55,7 +55,8 @@ def test_no_actions_bring_the_arm_out_of_workspace_or_joint_limits(
             for joints in (data.qpos[arm.qpos], data.ctrl[arm.ctrl]):
                 assert (joints >= arm.limits[:, 0]).all()
                 assert (joints <= arm.limits[:, 1]).all()
-            assert -1e-3 < arm.opening(data) < 0.081
+            # Limits are soft: the cube may press a finger over its own for a moment.
+            assert -2e-3 < arm.opening(data) < 0.082
     assert np.isfinite(blind.solver_state()).all()
 
 
