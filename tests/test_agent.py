@@ -30,7 +30,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = WorldModel(WorldModelConfig(image_size=SIZE, action_dim=A, frameskip=K))
-        for weight in model.predictor.out.parameters():
+        for weight in model.predictor.get_submodule("out").parameters():
             torch.nn.init.normal_(weight, std=0.03)
     folder = tmp_path_factory.mktemp("run") / "checkpoint"
     save_checkpoint(folder, model.eval(), {"labels_used": ["cube_pos"]})

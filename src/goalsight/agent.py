@@ -77,6 +77,7 @@ class Agent:
         self.last_latency_s: float | None = None
         """Seconds the last `act` took to decide; None if the action came out of the queue."""
         self._warm: Tensor | None = None
+        self._history = _History(self.model.predictor.context)
 
     @classmethod
     def load(
@@ -118,6 +119,7 @@ class Agent:
         self._goal = self._encode(goal)
         self._generator.manual_seed(seed)
         self._queue.clear()
+        self._history.clear()
         self._warm = self.last_plan = self.last_latency_s = None
 
     @torch.inference_mode()
@@ -125,7 +127,8 @@ class Agent:
         """The next action.
 
         Args:
-            pixels: (H, W, 3) what the camera sees now; looked at when a decision is due.
+            pixels: (H, W, 3) what the camera sees now; looked at when a decision is due, and by
+                models that look back at every block's end.
             proprio: (Q,) what the robot measures of itself now; models without a proprio input
                 do not use it.
 
@@ -135,29 +138,44 @@ class Agent:
         Raises:
             RuntimeError: before the first `reset`.
             ValueError: if the picture is of another size than the model's.
-            CheckpointError: if what the model predicts is not a number for any plan.
+            CheckpointError: if the robot's proprio is not the model's, or what the model predicts
+                is not a number for any plan.
         """
-        del proprio
         self.last_plan = self.last_latency_s = None
-        if not self._queue:
+        due = not self._queue
+        if due or (self._history.frames > 1 and len(self._queue) % self.frameskip == 0):
             began = time.perf_counter()
-            plan = self.plan(self._encode(pixels))
-            if not torch.isfinite(plan.cost).all():
-                raise CheckpointError(
-                    f"checkpoint {self.name} predicts latents that are not numbers; its training "
-                    "diverged: train again with a smaller --optimiser.lr"
-                )
-            blocks = plan.actions[0, : self.config.replan].flatten(0, 1)
-            self._queue.extend(blocks.float().cpu().numpy())
-            self._warm = shift(plan, self.config.replan)
-            self.last_plan, self.last_latency_s = plan, time.perf_counter() - began
+            self._history.look(self._encode(pixels), self._read(proprio))
+            if due:
+                self._decide()
+                self.last_latency_s = time.perf_counter() - began
+            block = np.stack([self._queue[step] for step in range(self.frameskip)])
+            self._history.run(torch.from_numpy(block).to(self.device))
         return self._queue.popleft().copy()
 
-    def plan(self, latent: Tensor) -> Plan:
+    def _decide(self) -> None:
+        """Plan from the history and queue the first blocks."""
+        history = self._history
+        plan = self.plan(history.latents(), history.past(), history.proprio())
+        if not torch.isfinite(plan.cost).all():
+            raise CheckpointError(
+                f"checkpoint {self.name} predicts latents that are not numbers; its training "
+                "diverged: train again with a smaller --optimiser.lr"
+            )
+        blocks = plan.actions[0, : self.config.replan].flatten(0, 1)
+        self._queue.extend(blocks.float().cpu().numpy())
+        self._warm = shift(plan, self.config.replan)
+        self.last_plan = plan
+
+    def plan(
+        self, latents: Tensor, past: Tensor | None = None, proprio: Tensor | None = None
+    ) -> Plan:
         """Search for the action blocks whose imagined future meets the goal.
 
         Args:
-            latent: (1, 1, P, D) latent of the present frame.
+            latents: (1, T, P, D) latents of the frames seen so far, the present one last.
+            past: (1, T-1, K, A) blocks between them, for models that look back.
+            proprio: (1, T, Q) proprio at them, SI units, for models that see it.
 
         Returns:
             The plan of one problem.
@@ -170,7 +188,7 @@ class Agent:
         goal = self._goal[:, 0]
 
         def cost(plans: Tensor) -> Tensor:
-            energy = goal_energy(self.model.rollout(latent, plans), goal)
+            energy = goal_energy(self.model.rollout(latents, plans, past, proprio), goal)
             return arrival_cost(energy, self.config.delay, self.config.running)
 
         return cem(cost, self._warm, self._bounds, self.config.planner, [self._generator])
@@ -193,6 +211,23 @@ class Agent:
         spread = self.config.trust * std.clamp_min(0.05)
         return (mean - spread).clamp(-1, 1), (mean + spread).clamp(-1, 1)
 
+    def _read(self, proprio: NDArray[np.float32]) -> Tensor | None:
+        """(1, 1, Q) proprio for models that see it.
+
+        Raises:
+            CheckpointError: if it has another width than in training.
+        """
+        wanted = self.model.config.proprio_dim
+        if not wanted:
+            return None
+        if np.shape(proprio) != (wanted,):
+            raise CheckpointError(
+                f"checkpoint {self.name} sees {wanted} numbers of proprio, the robot measures "
+                f"{np.size(proprio)}; train on data of this robot, or with --proprio false"
+            )
+        values = torch.from_numpy(np.array(proprio, np.float32))
+        return values.to(self.device)[None, None]
+
     def _encode(self, picture: NDArray[np.uint8]) -> Tensor:
         if picture.dtype != np.uint8 or picture.shape != (self.image_size, self.image_size, 3):
             raise ValueError(
@@ -202,3 +237,42 @@ class Agent:
         frames = rearrange(torch.from_numpy(np.array(picture)), "h w c -> 1 1 c h w")
         with torch.inference_mode():
             return self.model.encode(frames.to(self.device))
+
+
+class _History:
+    """What a model that looks back needs of the last frames: latents, proprio, blocks between."""
+
+    def __init__(self, frames: int) -> None:
+        """Remember this many frames, the present one included."""
+        self.frames = frames
+        self._latents: deque[Tensor] = deque(maxlen=frames)
+        self._proprio: deque[Tensor | None] = deque(maxlen=frames)
+        self._blocks: deque[Tensor] = deque(maxlen=frames)
+
+    def clear(self) -> None:
+        """Forget an episode."""
+        for part in (self._latents, self._proprio, self._blocks):
+            part.clear()
+
+    def look(self, latent: Tensor, proprio: Tensor | None) -> None:
+        """Take in the frame at the end of a block: (1, 1, P, D) and (1, 1, Q) or None."""
+        self._latents.append(latent)
+        self._proprio.append(proprio)
+
+    def run(self, block: Tensor) -> None:
+        """Take in the (K, A) block that runs from the last frame on."""
+        self._blocks.append(block[None, None])
+
+    def latents(self) -> Tensor:
+        """(1, T, P, D), the present frame last."""
+        return torch.cat(tuple(self._latents), dim=1)
+
+    def past(self) -> Tensor | None:
+        """(1, T-1, K, A) blocks between the frames; None for a single frame."""
+        wanted = len(self._latents) - 1
+        return torch.cat(tuple(self._blocks)[-wanted:], dim=1) if wanted else None
+
+    def proprio(self) -> Tensor | None:
+        """(1, T, Q), or None for models that do not see it."""
+        known = [row for row in self._proprio if row is not None]
+        return torch.cat(known, dim=1) if known else None

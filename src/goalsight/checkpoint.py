@@ -23,12 +23,16 @@ from torch import Tensor
 from goalsight import __version__
 from goalsight.errors import CheckpointError, OutputError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
+from goalsight.models.video_encoder import VideoEncoder, VideoEncoderConfig
 from goalsight.paths import config_dir, repository
 from goalsight.provenance import git_commit
 
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.yaml", "card.json"
-KINDS: dict[str, tuple[type[WorldModel], type[WorldModelConfig]]] = {
-    "world_model": (WorldModel, WorldModelConfig)
+Model = WorldModel | VideoEncoder
+"""What a checkpoint may hold."""
+KINDS: dict[str, tuple[type[Any], type[Any]]] = {
+    "world_model": (WorldModel, WorldModelConfig),
+    "video_encoder": (VideoEncoder, VideoEncoderConfig),
 }
 """What `kind` in `config.yaml` stands for."""
 IN_A_RUN = "checkpoint"
@@ -49,7 +53,7 @@ class Checkpoint:
     """Hex SHA-256 of `model.safetensors`: the checkpoint's identity."""
 
 
-def save_checkpoint(folder: str | Path, model: WorldModel, card: Mapping[str, Any]) -> None:
+def save_checkpoint(folder: str | Path, model: Model, card: Mapping[str, Any]) -> None:
     """Write a checkpoint, replacing the one that is there; a kill leaves the old or the new.
 
     Args:
@@ -87,17 +91,43 @@ def save_checkpoint(folder: str | Path, model: WorldModel, card: Mapping[str, An
 
 
 def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read a checkpoint and check it against its card.
+    """Read a world model and check it against its card.
 
     Args:
         folder: of the checkpoint.
         device: where the model goes.
 
     Raises:
-        CheckpointError: if a file is missing, damaged or replaced, or the weights do not fit the
-            config.
+        CheckpointError: if a file is missing, damaged or replaced, or holds something else.
         UserError: if PyTorch cannot use the device here.
     """
+    model, card = _load(folder, device)
+    if not isinstance(model, WorldModel):
+        raise CheckpointError(
+            f"{folder} holds a video encoder, which cannot plan; train a world model on it with "
+            f"goalsight train --encoder-from {folder}"
+        )
+    return Checkpoint(model, model.config, card, card["sha256"][WEIGHTS])
+
+
+def load_video_encoder(
+    folder: Path, device: torch.device | str = "cpu"
+) -> tuple[VideoEncoder, dict[str, Any]]:
+    """Read what `goalsight pretrain` writes, and its card; arguments as in `load_checkpoint`.
+
+    Raises:
+        CheckpointError: as there, or if it holds a world model.
+    """
+    model, card = _load(folder, device)
+    if not isinstance(model, VideoEncoder):
+        raise CheckpointError(
+            f"{folder} holds no video encoder; give the folder of a goalsight pretrain run"
+        )
+    return model, card
+
+
+def _load(folder: Path, device: torch.device | str) -> tuple[Model, dict[str, Any]]:
+    """What a checkpoint holds, and its card."""
     _check_device(device)
     if not folder.is_dir() and _set_aside(folder).is_dir():
         folder = _set_aside(folder)  # the writer was killed between its two renames
@@ -110,7 +140,7 @@ def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> Checkpo
         raise CheckpointError(f"{folder / WEIGHTS} is not a safetensors file: {error}") from None
     _check_fit(model.state_dict(), tensors, folder / WEIGHTS)
     model.load_state_dict(tensors)
-    return Checkpoint(model.to(device).eval(), model.config, card, card["sha256"][WEIGHTS])
+    return model.to(device).eval(), card
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:
@@ -157,7 +187,7 @@ def _shipped() -> dict[str, Path]:
     return {card.parent.name: card.parent for card in sorted(home.glob(f"*/{CARD}"))}
 
 
-def _weights(model: WorldModel) -> dict[str, Tensor]:
+def _weights(model: Model) -> dict[str, Tensor]:
     """The state as tensors that share no memory."""
     return {
         name: tensor.detach().to("cpu", copy=True).contiguous()
@@ -165,7 +195,7 @@ def _weights(model: WorldModel) -> dict[str, Tensor]:
     }
 
 
-def _config_text(model: WorldModel) -> str:
+def _config_text(model: Model) -> str:
     kinds = {classes[0]: name for name, classes in KINDS.items()}
     return yaml.safe_dump({"kind": kinds[type(model)], **asdict(model.config)}, sort_keys=False)
 
@@ -230,7 +260,7 @@ def _read_checked(folder: Path, name: str, card: Mapping[str, Any]) -> bytes:
     return content
 
 
-def _build(text: bytes, path: Path) -> WorldModel:
+def _build(text: bytes, path: Path) -> Model:
     """An untrained model as the config says; leaves the global random stream as it was."""
     try:
         values = yaml.safe_load(text)
@@ -249,7 +279,8 @@ def _build(text: bytes, path: Path) -> WorldModel:
         )
     try:
         with torch.random.fork_rng(devices=[]):
-            return model_class(config_class(**values))
+            model: Model = model_class(config_class(**values))
+            return model
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: {error}") from None
 

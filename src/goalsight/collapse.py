@@ -23,7 +23,11 @@ def effective_rank(z: Tensor) -> Tensor:
     1.0
     """
     centred = z.float() - z.float().mean(0)
-    singular = torch.linalg.svdvals(centred)
+    return rank_of_spectrum(torch.linalg.svdvals(centred))
+
+
+def rank_of_spectrum(singular: Tensor) -> Tensor:
+    """`effective_rank` where the singular values of the centred batch, (R,), are known already."""
     share = singular / singular.sum().clamp_min(1e-12)
     entropy = -(share * share.clamp_min(1e-12).log()).sum()
     rank: Tensor = entropy.exp()

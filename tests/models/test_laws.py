@@ -55,7 +55,9 @@ def test_every_size_has_the_shapes_of_the_interface(size: str) -> None:
     patches, latent = z.shape[-2:]
     assert z.shape == (2, 4, patches, latent)
     assert z.dtype == torch.float32
-    assert any_model.step(z[:, 0], plans(2)).shape == (2, patches, latent)
+    predicted, proprio = any_model.predict(z[:, :3], plans(2, 3))
+    assert predicted.shape == (2, 3, patches, latent)
+    assert proprio is None
     assert any_model.rollout(z[:, :1], plans(2, 5, 3)).shape == (2, 5, 3, patches, latent)
     assert any_model.recover_actions(z[:, 0], z[:, 1]).shape == (2, 2, 3)
 
@@ -80,10 +82,10 @@ def test_a_rollout_is_the_repeated_step(model: WorldModel) -> None:
     z = model.encode(frames(2, 1))
     blocks = plans(2, 1, 4)
     rolled = model.rollout(z, blocks)[:, 0]
-    now = z[:, -1]
+    now = z[:, -1:]
     for step, block in enumerate(blocks[:, 0].unbind(1)):
-        now = model.step(now, block)
-        assert_equal_to_rounding(rolled[:, step], now)
+        now, _ = model.predict(now, block[:, None])
+        assert_equal_to_rounding(rolled[:, step], now[:, 0])
 
 
 @torch.no_grad()

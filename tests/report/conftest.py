@@ -55,7 +55,7 @@ def results() -> Results:
     rows = ("hold", "agent")
     return Results(
         schema=1, goalsight="0.1.0", commit="abc123", command="goalsight bench --out '<b>'",
-        hardware="a processor", device="cpu", renderer="egl", mujoco="4.0.0", seed=0,
+        hardware="a processor", device="cpu", agent=None, renderer="egl", mujoco="4.0.0", seed=0,
         manifest=ManifestRef(
             name="push-near", sha256="f00d", env="Goalsight/Push-v0", tier="near", budget=BUDGET,
             threshold=THRESHOLD, control_dt=0.1,

@@ -16,6 +16,7 @@ from goalsight.checkpoint import load_checkpoint
 from goalsight.cli.main import main
 from goalsight.cli.train import TrainCLI
 from goalsight.data import Dataset
+from goalsight.models import SIZES
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "train").glob("*.yaml"))
 FAST = (
@@ -74,7 +75,7 @@ def test_the_settings_of_a_run_are_a_config_for_another(
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_config_parses(path: Path) -> None:
     cli = TrainCLI(["--config", str(path), "--data", "d", "--out", "o"])
-    assert cli.config_init.model.size == path.stem
+    assert cli.config_init.model.size == (path.stem if path.stem in SIZES else "tiny")
     assert cli.config_init.trainer.max_steps > 0
 
 

@@ -239,6 +239,14 @@ def test_every_window_is_seen_once_an_epoch_in_an_order_of_its_own() -> None:
     assert list(stream) == [first[2], *second[:2]]
 
 
+def test_ranks_together_take_the_batches_of_one_process() -> None:
+    whole = list(ShuffledBatches(items=21, batch=6, seed=3))
+    parts = [
+        list(ShuffledBatches(items=21, batch=3, seed=3, rank=rank, ranks=2)) for rank in range(2)
+    ]
+    assert [one + other for one, other in zip(*parts, strict=True)] == whole
+
+
 def test_two_processes_never_train_in_one_folder(dataset: Dataset, tmp_path: Path) -> None:
     refused: list[BaseException] = []
 

@@ -118,6 +118,8 @@ class Results:
     hardware: str
     device: str
     """Torch device the agent ran on."""
+    agent: dict[str, Any] | None
+    """How the agent planned, every setting of `AgentConfig`; None if no row needed one."""
     renderer: str
     mujoco: str
     seed: int

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from goalsight.benchmark.settings import agent_config
 from goalsight.benchmark.tasks import Env, task_of
 from goalsight.errors import CheckpointError, UserError
 
@@ -50,6 +51,8 @@ class PlayerSpec:
     """Folder of the agent's checkpoint."""
     device: str
     """Torch device the agent runs on."""
+    settings: str = ""
+    """Of the agent where they differ from the default; see `settings.agent_config`."""
 
 
 class ScriptedPlayer:
@@ -127,7 +130,8 @@ def load_agent(spec: PlayerSpec) -> Agent:
         )
     from goalsight.agent import Agent
 
-    return Agent.load(spec.checkpoint, device=spec.device)
+    config = agent_config(spec.settings)
+    return Agent.load(spec.checkpoint, config=config, device=spec.device)
 
 
 def _scripted(name: str) -> Callable[[PlayerSpec], Player]:

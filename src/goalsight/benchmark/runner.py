@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,8 @@ class BenchmarkConfig:
     """Of every random choice the rows make."""
     device: str = "cpu"
     """Torch device of the agent."""
+    settings: str = ""
+    """Settings of the agent that differ from the default, such as `samples=100,delay=0.05`."""
 
     def __post_init__(self) -> None:
         """Raises UserError where a field is out of its range."""
@@ -90,7 +92,7 @@ def run_benchmark(
             installed environments, or `config.out` holds something else.
     """
     count = min(config.pairs or len(manifest.pairs), len(manifest.pairs))
-    spec = PlayerSpec(checkpoint=config.checkpoint, device=config.device)
+    spec = PlayerSpec(checkpoint=config.checkpoint, device=config.device, settings=config.settings)
     needed = NEEDS_CHECKPOINT & set(config.rows)
     agent = load_agent(spec) if needed or config.checkpoint else None
     env = make_env(manifest.env, observe_pixels=False)
@@ -100,6 +102,7 @@ def run_benchmark(
     identity: dict[str, Any] = {
         "manifest": manifest.hash,
         "checkpoint": agent.checkpoint_sha256 if agent else None,
+        "agent": asdict(agent.config) if agent else None,
         "seed": config.seed,
         "device": config.device,
         "renderer": task_of(env).renderer,
@@ -168,6 +171,7 @@ def _results(
         command=_command(),
         hardware=hardware(),
         device=config.device,
+        agent=None if agent is None else asdict(agent.config),
         renderer=task_of(env).renderer,
         mujoco=mujoco.__version__,
         seed=config.seed,

@@ -24,6 +24,7 @@ def bench(
     workers: int | None = None,
     seed: int = 0,
     device: str = "cpu",
+    settings: str = "",
     json: bool = False,
 ) -> int:
     """Measure success rates on frozen start and goal pairs.
@@ -40,6 +41,7 @@ def bench(
         workers: Processes that play; one per core by default. Changes nothing but the time.
         seed: Of every random choice the rows make.
         device: Torch device the agent plans on.
+        settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
         json: Print the results (without the single pairs) as JSON.
 
     Returns:
@@ -61,6 +63,7 @@ def bench(
         workers=workers or _cores(),
         seed=seed,
         device=device,
+        settings=settings,
     )
     loaded = load_manifest(find_manifest(manifest, config_dir() / "bench"))
     _warn_of_another_simulator(loaded)

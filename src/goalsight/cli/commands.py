@@ -28,12 +28,14 @@ class Command:
         return function
 
 
-def _command(name: str, summary: str, function: str = "", *, raw: bool = False) -> Command:
+def _command(
+    name: str, summary: str, function: str = "", *, module: str = "", raw: bool = False
+) -> Command:
     """A command in the module of its first word, in a function named like its last."""
     group, _, member = name.partition(" ")
     return Command(
         name=name,
-        module=f"goalsight.cli.{group}",
+        module=f"goalsight.cli.{module or group}",
         function=function or member or group,
         summary=summary,
         raw=raw,
@@ -49,11 +51,54 @@ COMMANDS: dict[str, Command] = {
         _command("collect", "roll a policy out and write a LeRobot v3 dataset"),
         _command("data info", "say what a dataset holds"),
         _command("data validate", "check every file of a dataset against its checksums"),
+        _command(
+            "pretrain",
+            "pretrain a video encoder on a dataset's videos, as V-JEPA does",
+            "main",
+            raw=True,
+        ),
+        _command("encoder import", "make published V-JEPA 2 weights a checkpoint", "import_"),
         _command("train", "train a world model on a dataset", "main", raw=True),
         _command("plan", "plan to one goal image and film what happens"),
         _command("bench", "measure success rates on frozen start and goal pairs"),
+        _command("compare", "several models, one dataset, one budget, one table"),
+        _command("inspect probe", "read positions out of latents, encoded and imagined"),
+        _command("inspect collapse", "how much of the latent space is used"),
+        _command("inspect drift", "how far imagination strays, by blocks ahead"),
+        _command("inspect straightness", "how straight latent paths are"),
+        _command(
+            "inspect similarity",
+            "what the encoder looks at: patch similarity or occlusion",
+            module="inspect_pictures",
+        ),
+        _command(
+            "inspect energy",
+            "the energy landscape over two action axes",
+            module="inspect_pictures",
+        ),
+        _command(
+            "inspect surprise",
+            "whether impossible events surprise the model",
+            module="inspect_pictures",
+        ),
+        _command(
+            "inspect counterfactual",
+            "opposite actions imagined from the same start",
+            module="inspect_pictures",
+        ),
+        _command(
+            "inspect decode",
+            "what a model imagines, as pictures",
+            module="inspect_decode",
+        ),
         _command("perf collect", "control steps a second, beside physics and bare render"),
         _command("perf plan", "milliseconds a plan, beside its matrix products alone"),
+        _command(
+            "perf train",
+            "samples a second of training, beside the same step without a loader",
+            module="perf_train",
+            raw=True,
+        ),
     )
 }
 """Every command by name, in the order of the overview."""

@@ -38,6 +38,7 @@ def plan(
     goal: Path | None = None,
     steps: int = 50,
     device: str = "cpu",
+    settings: str = "",
     json: bool = False,
 ) -> int:
     """Plan to one goal image and film what happens.
@@ -53,6 +54,7 @@ def plan(
         goal: Picture of the goal; one is drawn from the task if none is given.
         steps: Control steps to act.
         device: Torch device to plan on.
+        settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
         json: Print plan.json instead of its summary.
 
     Returns:
@@ -62,6 +64,7 @@ def plan(
         goalsight plan --checkpoint runs/demo/model --env Goalsight/Push-v0 --seed 3 --out runs/plan
     """
     from goalsight.agent import Agent
+    from goalsight.benchmark.settings import agent_config
     from goalsight.benchmark.tasks import make_env, task_of
     from goalsight.errors import UserError
 
@@ -70,7 +73,7 @@ def plan(
     if seed < 0:
         raise UserError(f"--seed must be 0 or more, got {seed}")
     check_out(out)
-    agent = Agent.load(checkpoint, device=device)
+    agent = Agent.load(checkpoint, config=agent_config(settings), device=device)
     world = make_env(env, size=agent.image_size, observe_pixels=True)
     observation, _ = world.reset(seed=seed)
     task = task_of(world)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from goalsight.data.dataset import Dataset, open_dataset
     from goalsight.data.format import Provenance
     from goalsight.data.progress import delayed_bar
-    from goalsight.data.split import action_statistics, split_episodes
+    from goalsight.data.split import action_statistics, proprio_statistics, split_episodes
     from goalsight.data.validation import Problem, validate
     from goalsight.data.windows import Windows
 
@@ -28,6 +28,7 @@ __all__ = [
     "action_statistics",
     "delayed_bar",
     "open_dataset",
+    "proprio_statistics",
     "split_episodes",
     "validate",
 ]
@@ -41,6 +42,7 @@ _HOME = {
     "action_statistics": "split",
     "delayed_bar": "progress",
     "open_dataset": "dataset",
+    "proprio_statistics": "split",
     "split_episodes": "split",
     "validate": "validation",
 }

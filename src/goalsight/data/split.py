@@ -56,9 +56,18 @@ def action_statistics(dataset: Dataset, episodes: Sequence[int]) -> dict[str, li
     Raises:
         DatasetError: if there are no episodes or a file is damaged.
     """
+    return _statistics(dataset, episodes, layout.ACTION)
+
+
+def proprio_statistics(dataset: Dataset, episodes: Sequence[int]) -> dict[str, list[float]]:
+    """The same of each number of proprio, SI units: (Q,) lists; see `action_statistics`."""
+    return _statistics(dataset, episodes, layout.PROPRIO)
+
+
+def _statistics(dataset: Dataset, episodes: Sequence[int], column: str) -> dict[str, list[float]]:
     if not len(episodes):
-        raise DatasetError(f"no episodes of {dataset.path} to take action statistics from")
-    rows = dataset.columns([layout.ACTION], episodes)[layout.ACTION].astype(np.float64)
+        raise DatasetError(f"no episodes of {dataset.path} to take statistics of {column} from")
+    rows = dataset.columns([column], episodes)[column].astype(np.float64)
     return {
         "mean": rows.mean(0).tolist(),
         "std": rows.std(0).tolist(),

@@ -96,9 +96,9 @@ class Windows(torch.utils.data.Dataset[Clip]):
         Raises:
             IndexError: if there is no such window.
         """
-        rows = self._rows(indices)
+        rows = self.rows(indices)
         return Clip(
-            frames=self._store.gather(rows).permute(0, 1, 4, 2, 3),
+            frames=self.pictures(rows),
             actions=self._actions[self._blocks + rows[:, :1, None]],
             proprio=self._proprio[rows],
         )
@@ -116,7 +116,7 @@ class Windows(torch.utils.data.Dataset[Clip]):
                 name.removeprefix(layout.TRUTH_PREFIX): torch.from_numpy(values)
                 for name, values in columns.items()
             }
-        rows = self._rows(indices)
+        rows = self.rows(indices)
         return {name: values[rows] for name, values in self._truth.items()}
 
     def locate(self, index: int) -> tuple[int, int]:
@@ -136,8 +136,21 @@ class Windows(torch.utils.data.Dataset[Clip]):
         ]
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
-    def _rows(self, indices: Sequence[int]) -> NDArray[np.int64]:
-        """(B, T) rows of the frames."""
+    @property
+    def total_rows(self) -> int:
+        """Frames of all the chosen episodes; windows overlap, these are counted once."""
+        return len(self._actions)
+
+    def pictures(self, rows: NDArray[np.int64]) -> Tensor:
+        """Frames by row, (B, T) to (B, T, C, H, W) with channels-last strides."""
+        return self._store.gather(rows).permute(0, 1, 4, 2, 3)
+
+    def rows(self, indices: Sequence[int]) -> NDArray[np.int64]:
+        """(B, T) rows of the frames of some windows, counted over the chosen episodes.
+
+        Raises:
+            IndexError: if there is no such window.
+        """
         rows: NDArray[np.int64] = self._starts[np.asarray(indices, np.int64)][:, None]
         return rows + self._offsets
 

@@ -2,15 +2,79 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
+
+from goalsight.models.norm import BatchNorm
 
 PATCH = 4
 """Side of the stem's patches [pixels]."""
 
 
-class ConvEncoder(nn.Module):
+class Encoder(nn.Module):
+    """What every encoder offers: a picture becomes P tokens of D numbers."""
+
+    patches: int
+    """P, tokens of a picture; 1 for a pooled latent."""
+    dim: int
+    """D, dimensions of a token."""
+
+    @abstractmethod
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Encode pictures.
+
+        Args:
+            pictures: (N, 3, H, W) uint8 RGB.
+
+        Returns:
+            (N, P, D) float32 latents.
+        """
+
+
+class ConvTrunk(nn.Module):
+    """The convolutional layers that all small models share: 1/16 of the resolution, 4 x `width`."""
+
+    def __init__(self, width: int) -> None:
+        """Build the layers; `width` channels first, then two and four times as many."""
+        super().__init__()
+        # A stride-4 convolution written as a matrix product over 4 x 4 pixel patches: the same
+        # function, and on a CPU its backward pass is several times faster.
+        self.stem = nn.Linear(PATCH * PATCH * 3, width)
+        self.features = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, kernel_size=3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 4 * width, kernel_size=3, stride=2, padding=1),
+            nn.ReLU(),
+        )
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(N, H/4, W/4, 48) patches, values in [-2, 2], to an (N, 4 x width, H/16, W/16) map."""
+        features: Tensor = self.features(rearrange(self.stem(patches), "n h w c -> n c h w"))
+        return features
+
+
+def patchify(pictures: Tensor) -> Tensor:
+    """(N, 3, H, W) uint8 pictures to (N, H/4, W/4, 48) patches with values in [-2, 2]."""
+    patches = rearrange(pictures, "n c (h i) (w j) -> n h w (i j c)", i=PATCH, j=PATCH)
+    # Integers up to 256 are exact in bfloat16, so the cast loses nothing under autocast.
+    return patches.to(_compute_dtype(pictures.device)).mul_(1 / 64).sub_(2.0)
+
+
+def check_multiple_of_16(image_size: int) -> None:
+    """Three strided layers and a stem need sides that they divide.
+
+    Raises:
+        ValueError: if `image_size` is not a multiple of 16.
+    """
+    if image_size % 16:
+        raise ValueError(f"image_size must be a multiple of 16, got {image_size}")
+
+
+class ConvEncoder(Encoder):
     """A small convolutional encoder with a pooled latent (P = 1).
 
     A patchifying stem and two strided convolutions keep the last feature map spatial, so that
@@ -32,40 +96,21 @@ class ConvEncoder(nn.Module):
             ValueError: if `image_size` is not a multiple of 16.
         """
         super().__init__()
-        if image_size % 16:
-            raise ValueError(f"image_size must be a multiple of 16, got {image_size}")
+        check_multiple_of_16(image_size)
+        self.patches, self.dim = 1, latent
         cells = (image_size // 16) ** 2
-        # A stride-4 convolution written as a matrix product over 4 x 4 pixel patches: the same
-        # function, and on a CPU its backward pass is several times faster.
-        self.stem = nn.Linear(PATCH * PATCH * 3, width)
-        self.features = nn.Sequential(
-            nn.ReLU(),
-            nn.Conv2d(width, 2 * width, kernel_size=3, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(2 * width, 4 * width, kernel_size=3, stride=2, padding=1),
-            nn.ReLU(),
-        )
+        self.trunk = ConvTrunk(width)
         self.head = nn.Sequential(
             nn.Linear(4 * width * cells, hidden),
-            nn.BatchNorm1d(hidden),
+            BatchNorm(hidden),
             nn.ReLU(),
             nn.Linear(hidden, latent),
-            nn.BatchNorm1d(latent, affine=False),
+            BatchNorm(latent, affine=False),
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Encode pictures.
-
-        Args:
-            pictures: (N, 3, H, W) uint8 RGB.
-
-        Returns:
-            (N, 1, D) float32 latents.
-        """
-        patches = rearrange(pictures, "n c (h i) (w j) -> n h w (i j c)", i=PATCH, j=PATCH)
-        # Integers up to 256 are exact in bfloat16, so the cast loses nothing under autocast.
-        scaled = patches.to(_compute_dtype(pictures.device)).mul_(1 / 64).sub_(2.0)
-        features = self.features(rearrange(self.stem(scaled), "n h w c -> n c h w"))
+        """(N, 3, H, W) uint8 pictures to (N, 1, D) float32 latents."""
+        features = self.trunk(patchify(pictures))
         latent: Tensor = self.head(rearrange(features, "n c h w -> n (h w c)"))
         return latent.float()[:, None]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
@@ -22,15 +24,80 @@ class ResidualBlock(nn.Module):
         return out
 
 
-class ResidualPredictor(nn.Module):
+class Predictor(nn.Module):
+    """What every predictor offers. Its output at time t is its prediction of frame t + 1.
+
+    It looks back `context` frames at most; what it predicts at t never depends on later frames.
+    """
+
+    context: int = 1
+    """Frames it looks back, the present one included."""
+
+    @abstractmethod
+    def forward(
+        self, z: Tensor, actions: Tensor, proprio: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """One step from every frame.
+
+        Args:
+            z: (*B, T, P, D) latents.
+            actions: (*B, T, K, A) the block that runs at each frame.
+            proprio: (*B, T, Q) standardised proprio, for predictors that use it.
+
+        Returns:
+            (*B, T, P, D) latents one block later, and (*B, T, Q) standardised proprio one block
+            later or None.
+        """
+
+
+class ProprioPort(nn.Module):
+    """How a perceptron takes in standardised proprio and says how it changes."""
+
+    def __init__(self, proprio: int, width: int) -> None:
+        """Build the two layers.
+
+        Args:
+            proprio: Q, numbers of proprio.
+            width: hidden units of the perceptron.
+        """
+        super().__init__()
+        self.into = nn.Linear(proprio, width, bias=False)
+        self.out = zero_linear(width, proprio)
+
+    def embed(self, proprio: Tensor | None) -> Tensor:
+        """(*B, T, Q) standardised proprio to (*B, T, 1, width), to be added to every token.
+
+        Raises:
+            ValueError: if there is none.
+        """
+        if proprio is None:
+            raise ValueError("this predictor was built with proprio and was given none")
+        embedded: Tensor = self.into(proprio)
+        return embedded[..., None, :]
+
+    def step(self, proprio: Tensor, hidden: Tensor) -> Tensor:
+        """Proprio (*B, T, Q) one block later, from the hidden units (*B, T, P, width)."""
+        change: Tensor = self.out(hidden.mean(-2))
+        return proprio + change.to(proprio.dtype)
+
+
+class ResidualPredictor(Predictor):
     """z_next = z + f(z, a): the network only learns what an action block changes.
 
     The residual step is the largest single gain in plannability that was measured on arms
     (AD-WM, arXiv:2609.30264). f starts at zero, so an untrained model predicts that nothing moves.
+    Every token is predicted alone, by the same layers.
     """
 
     def __init__(
-        self, latent: int, action_values: int, width: int, depth: int, residual: bool = True
+        self,
+        latent: int,
+        action_values: int,
+        width: int,
+        depth: int,
+        *,
+        proprio: int = 0,
+        residual: bool = True,
     ) -> None:
         """Build the layers.
 
@@ -39,6 +106,7 @@ class ResidualPredictor(nn.Module):
             action_values: K * A, numbers in an action block.
             width: hidden units.
             depth: residual blocks.
+            proprio: Q, numbers of proprio seen and predicted; 0 for none.
             residual: if False predict z_next itself (for ablations).
         """
         super().__init__()
@@ -46,24 +114,80 @@ class ResidualPredictor(nn.Module):
         self.from_latent = nn.Linear(latent, width)
         self.from_action = nn.Linear(action_values, width, bias=False)
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(depth)))
-        last = nn.Linear(width, latent)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.out = nn.Sequential(nn.LayerNorm(width), last)
+        self.norm, self.out = nn.LayerNorm(width), zero_linear(width, latent)
+        self.port = ProprioPort(proprio, width) if proprio else None
 
-    def forward(self, z: Tensor, block: Tensor) -> Tensor:
-        """One step of the world.
+    def forward(
+        self, z: Tensor, actions: Tensor, proprio: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `Predictor.forward`."""
+        hidden = self.from_latent(z) + self.from_action(flat_blocks(actions))
+        if self.port is not None:
+            hidden = hidden + self.port.embed(proprio)
+        hidden = self.norm(self.blocks(torch.relu(hidden)))
+        change: Tensor = self.out(hidden).to(z.dtype)
+        z_next = z + change if self.residual else change
+        if self.port is None or proprio is None:
+            return z_next, None
+        return z_next, self.port.step(proprio, hidden)
+
+
+class AffinePredictor(Predictor):
+    """s_next = A(a) s + b(a): affine in the state for every action block (SALT, 2609.33595).
+
+    The state s is the latent, and beside it the proprio where there is some. The network looks at
+    the action alone and A(a) = I + U diag(c(a)) V, so that a step of a rollout is two thin matrix
+    products on the state, and what a block does is the same everywhere up to a linear map. U and b
+    start at zero: an untrained model predicts that nothing moves.
+    """
+
+    def __init__(self, latent: int, action_values: int, width: int, *, proprio: int = 0) -> None:
+        """Build the layers.
 
         Args:
-            z: (*B, P, D) latent now.
-            block: (*B, K, A) action block; broadcasts against the leading axes of `z`.
-
-        Returns:
-            (*B, P, D) latent K control steps later.
+            latent: D, dimensions of a latent.
+            action_values: K * A, numbers in an action block.
+            width: hidden units of the network that looks at the action; U and V have half as many
+                columns.
+            proprio: Q, numbers of proprio seen and predicted; 0 for none.
         """
-        action = self.from_action(rearrange(block, "... k a -> ... 1 (k a)"))
-        change: Tensor = self.out(self.blocks(torch.relu(self.from_latent(z) + action)))
-        return z + change.to(z.dtype) if self.residual else change.to(z.dtype)
+        super().__init__()
+        self.proprio, state, rank = proprio, latent + proprio, width // 2
+        self.from_action = nn.Sequential(nn.Linear(action_values, width), nn.ReLU())
+        self.gain, self.shift = nn.Linear(width, rank), zero_linear(width, state)
+        self.into = nn.Linear(state, rank, bias=False)
+        self.out = zero_linear(rank, state, bias=False)
+
+    def forward(
+        self, z: Tensor, actions: Tensor, proprio: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `Predictor.forward`."""
+        state = z if proprio is None else torch.cat((z, self._beside(z, proprio)), dim=-1)
+        action = self.from_action(flat_blocks(actions))
+        change = self.out((1.0 + self.gain(action)) * self.into(state)) + self.shift(action)
+        step: Tensor = change.to(z.dtype)
+        z_next = z + step[..., : z.shape[-1]]
+        if proprio is None:
+            return z_next, None
+        return z_next, proprio + step[..., z.shape[-1] :].mean(-2)
+
+    def _beside(self, z: Tensor, proprio: Tensor) -> Tensor:
+        """Proprio (*B, T, Q) repeated for every token of z (*B, T, P, D)."""
+        return proprio[..., None, :].expand(*z.shape[:-1], self.proprio)
+
+
+def flat_blocks(actions: Tensor) -> Tensor:
+    """Action blocks (*B, T, K, A) as (*B, T, 1, K * A), to be added to every token."""
+    return rearrange(actions, "... k a -> ... 1 (k a)")
+
+
+def zero_linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
+    """A linear layer that starts at zero: behind a residual step it changes nothing at first."""
+    layer = nn.Linear(inputs, outputs, bias=bias)
+    nn.init.zeros_(layer.weight)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 class InverseDynamics(nn.Module):

@@ -2,65 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
-from goalsight.models.encoder import ConvEncoder
-from goalsight.models.predictor import InverseDynamics, ResidualPredictor
-
-Size = Literal["tiny", "small", "base"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorldModelConfig:
-    """What a world model is made of: `size` is the one dial, the rest describes the robot."""
-
-    size: Size = "tiny"
-    """Sets every width and depth: tiny 0.9M parameters, small about 4M, base about 16M."""
-    image_size: int = 64
-    """Height and width of the pictures [pixels], a multiple of 16."""
-    action_dim: int = 4
-    """A, numbers in an action."""
-    frameskip: int = 5
-    """K, control steps between two frames the model sees."""
-    residual: bool = True
-    """Predict the change of the latent instead of the next latent."""
-
-    def __post_init__(self) -> None:
-        if self.size not in SIZES:
-            raise ValueError(f"size must be one of {', '.join(SIZES)}, got {self.size!r}")
-        if self.action_dim < 1 or self.frameskip < 1:
-            raise ValueError(
-                f"action_dim and frameskip must be positive, got {self.action_dim} and "
-                f"{self.frameskip}"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Widths:
-    """What a size stands for."""
-
-    stem: int
-    """Channels of the encoder's first layer."""
-    hidden: int
-    """Units between the encoder's feature map and the latent."""
-    latent: int
-    """D, dimensions of the latent."""
-    predictor: int
-    """Units of the predictor."""
-    depth: int
-    """Residual blocks of the predictor."""
-
-
-SIZES: dict[str, Widths] = {
-    "tiny": Widths(stem=32, hidden=256, latent=64, predictor=256, depth=2),
-    "small": Widths(stem=64, hidden=512, latent=128, predictor=512, depth=3),
-    "base": Widths(stem=128, hidden=1024, latent=192, predictor=1024, depth=4),
-}
+from goalsight.models.build import build_encoder, build_predictor
+from goalsight.models.config import SIZES, WorldModelConfig
+from goalsight.models.predictor import InverseDynamics
 
 
 class WorldModel(nn.Module):
@@ -69,18 +17,33 @@ class WorldModel(nn.Module):
     Latents are float32; under autocast the matrix products inside run in the lower precision.
     """
 
+    proprio_mean: Tensor
+    proprio_std: Tensor
+
     def __init__(self, config: WorldModelConfig) -> None:
-        """Build an untrained model."""
+        """Build an untrained model.
+
+        Raises:
+            ValueError: if the config names an encoder or a predictor that does not exist.
+        """
         super().__init__()
         self.config = config
-        widths = SIZES[config.size]
-        values = config.frameskip * config.action_dim
-        self.latent_dim = widths.latent
-        self.encoder = ConvEncoder(config.image_size, widths.stem, widths.hidden, widths.latent)
-        self.predictor = ResidualPredictor(
-            widths.latent, values, widths.predictor, widths.depth, config.residual
-        )
-        self.inverse = InverseDynamics(widths.latent, values, widths.predictor)
+        self.encoder = build_encoder(config)
+        self.patches, self.latent_dim = self.encoder.patches, self.encoder.dim
+        self.predictor = build_predictor(config, self.patches, self.latent_dim)
+        self.inverse = self._inverse_head() if config.inverse else None
+        self.register_buffer("proprio_mean", torch.zeros(config.proprio_dim))
+        self.register_buffer("proprio_std", torch.ones(config.proprio_dim))
+        if config.freeze_encoder:
+            # At once: a trainer that never calls `train` must not move its batch statistics.
+            self.encoder.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> WorldModel:
+        """Training mode for all but a frozen encoder."""
+        super().train(mode)
+        if self.config.freeze_encoder:
+            self.encoder.eval()
+        return self
 
     def encode(self, frames: Tensor) -> Tensor:
         """Latents of frames, each encoded alone.
@@ -99,34 +62,115 @@ class WorldModel(nn.Module):
             raise ValueError(
                 f"this model sees pictures of (3, {size}, {size}), got {tuple(frames.shape[-3:])}"
             )
-        z: Tensor = self.encoder(frames.flatten(0, -4))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_encoder):
+            z: Tensor = self.encoder(frames.flatten(0, -4))
         return z.reshape(*frames.shape[:-3], *z.shape[1:])
 
-    def step(self, z: Tensor, block: Tensor) -> Tensor:
-        """One predicted step: (*B, P, D) and (*B, K, A) to (*B, P, D)."""
-        out: Tensor = self.predictor(z, block)
+    def predict(
+        self, z: Tensor, actions: Tensor, proprio: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """One step from every frame, each from true latents (teacher forcing).
+
+        Args:
+            z: (*B, T, P, D) latents.
+            actions: (*B, T, K, A) the block that runs at each frame.
+            proprio: (*B, T, Q) proprio at each frame, SI units; models with `proprio_dim` need it.
+
+        Returns:
+            (*B, T, P, D) predicted latents one block later, and their (*B, T, Q) *standardised*
+            proprio or None.
+
+        Raises:
+            ValueError: if a model that sees proprio is given none.
+        """
+        out: tuple[Tensor, Tensor | None] = self.predictor(z, actions, self.standardise(proprio))
         return out
 
-    def rollout(self, context: Tensor, plans: Tensor) -> Tensor:
+    def rollout(
+        self,
+        context: Tensor,
+        plans: Tensor,
+        past: Tensor | None = None,
+        proprio: Tensor | None = None,
+    ) -> Tensor:
         """Imagine plans from one observed history.
 
         Args:
             context: (*B, T, P, D) latents of the frames seen so far; the last is now. Encoded
-                once, shared by all plans.
+                once, shared by all plans. Frames the predictor does not look back to are ignored.
             plans: (*B, N, H, K, A) candidate plans.
+            past: (*B, T-1, K, A) blocks between the frames seen so far; needed where T > 1 and
+                the predictor looks back.
+            proprio: (*B, T, Q) proprio at those frames, SI units; models with `proprio_dim` need
+                it.
 
         Returns:
             (*B, N, H, P, D) predicted latents after each block.
+
+        Raises:
+            ValueError: if a model that sees proprio is given none.
         """
-        z = repeat(context[..., -1, :, :], "... p d -> ... n p d", n=plans.shape[-4])
+        seen = 1 if past is None else self.predictor.context
+        plan_axis = plans.shape[-4]
+        z = repeat(context[..., -seen:, :, :], "... t p d -> ... n t p d", n=plan_axis)
+        known = self.standardise(proprio)
+        if known is not None:
+            known = repeat(known[..., -seen:, :], "... t q -> ... n t q", n=plan_axis)
+        actions = plans[..., :0, :, :]
+        if past is not None and z.shape[-3] > 1:
+            actions = repeat(
+                past[..., 1 - z.shape[-3] :, :, :], "... t k a -> ... n t k a", n=plan_axis
+            )
         predicted = []
-        for block in plans.unbind(-3):
-            z = self.step(z, block)
-            predicted.append(z)
+        for block in torch.split(plans, 1, dim=-3):
+            actions = torch.cat((actions, block), dim=-3)
+            z_next, known_next = self.predictor(z, actions, known)
+            predicted.append(z_next[..., -1, :, :])
+            z = self._recent(z, z_next, -3)
+            actions = actions[..., actions.shape[-3] - z.shape[-3] + 1 :, :, :]
+            if known is not None:
+                known = self._recent(known, known_next, -2)
         return torch.stack(predicted, dim=-3)
 
+    def standardise(self, proprio: Tensor | None) -> Tensor | None:
+        """Proprio (*B, Q) in units of the training data's spread; None for models without it.
+
+        Raises:
+            ValueError: if a model that sees proprio is given none, or of another width.
+        """
+        wanted = self.config.proprio_dim
+        if not wanted:
+            return None
+        if proprio is None or proprio.shape[-1] != wanted:
+            got = "none" if proprio is None else f"{proprio.shape[-1]}"
+            raise ValueError(f"this model needs {wanted} numbers of proprio, got {got}")
+        return (proprio - self.proprio_mean) / self.proprio_std
+
     def recover_actions(self, z: Tensor, z_next: Tensor) -> Tensor:
-        """Inverse dynamics: two latents (*B, P, D) to the (*B, K, A) block between them."""
+        """Inverse dynamics: two latents (*B, P, D) to the (*B, K, A) block between them.
+
+        Raises:
+            ValueError: if the model was built without that head.
+        """
+        if self.inverse is None:
+            raise ValueError(
+                "this model has no inverse head; give it --model.inverse true, or switch "
+                "--objective.inverse_encoded and --objective.inverse_predicted off with 0"
+            )
         flat: Tensor = self.inverse(z.flatten(-2), z_next.flatten(-2))
         blocks: Tensor = rearrange(flat, "... (k a) -> ... k a", k=self.config.frameskip)
         return blocks
+
+    def _inverse_head(self) -> InverseDynamics:
+        values = self.config.frameskip * self.config.action_dim
+        width = SIZES[self.config.size].predictor
+        return InverseDynamics(self.patches * self.latent_dim, values, width)
+
+    def _recent(self, past: Tensor, predicted: Tensor, axis: int) -> Tensor:
+        """The frames to look back to after one more block; `predicted` ends with the new one."""
+        newest = predicted.narrow(axis, predicted.shape[axis] - 1, 1)
+        if self.predictor.context == 1:
+            return newest
+        frames = torch.cat((past, newest), dim=axis)
+        keep = min(frames.shape[axis], self.predictor.context)
+        return frames.narrow(axis, frames.shape[axis] - keep, keep)

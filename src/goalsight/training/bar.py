@@ -11,7 +11,7 @@ from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from goalsight.training.module import TrainingModule
+from goalsight.training.running import RunModule
 
 REFRESH_S = 0.25
 """Time between two updates of the bar [s]."""
@@ -37,7 +37,7 @@ class RunBar(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show the bar."""
-        assert isinstance(pl_module, TrainingModule)
+        assert isinstance(pl_module, RunModule)
         if not self._enabled:
             return
         self._bar = Progress(
@@ -62,13 +62,13 @@ class RunBar(ProgressBar):
         batch_idx: int,
     ) -> None:
         """Update the bar a few times a second; numbers are those last logged."""
-        assert isinstance(pl_module, TrainingModule)
+        assert isinstance(pl_module, RunModule)
         if self._bar is not None and time.monotonic() - self._drawn_at > REFRESH_S:
             self._draw(pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave the last state on the screen."""
-        assert isinstance(pl_module, TrainingModule)
+        assert isinstance(pl_module, RunModule)
         if self._bar is not None:
             self._draw(pl_module)
         self._stop()
@@ -84,7 +84,7 @@ class RunBar(ProgressBar):
             self._bar.stop()
             self._bar = None
 
-    def _draw(self, module: TrainingModule) -> None:
+    def _draw(self, module: RunModule) -> None:
         assert self._bar is not None
         self._drawn_at = time.monotonic()
         progress = module.progress()
@@ -93,7 +93,7 @@ class RunBar(ProgressBar):
         )
         self._bar.refresh()
 
-    def _status(self, module: TrainingModule, progress: float) -> str:
+    def _status(self, module: RunModule, progress: float) -> str:
         parts = [f"step {module.global_step}"]
         done = progress - self._began_with
         if done > 0 and progress < 1:

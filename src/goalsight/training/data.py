@@ -14,9 +14,17 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from goalsight.clip import Clip
-from goalsight.data import Dataset, Windows, action_statistics, split_episodes
+from goalsight.data import (
+    Dataset,
+    Windows,
+    action_statistics,
+    proprio_statistics,
+    split_episodes,
+)
 from goalsight.data.progress import Report, silent
 from goalsight.errors import DatasetError
+from goalsight.models import WorldModel
+from goalsight.training.latents import EncodedWindows, worth_remembering
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +34,7 @@ class WindowsConfig:
     frames: int = 4
     """T, frames of a window."""
     batch: int = 96
-    """Windows in a batch; all there are if the dataset has fewer."""
+    """Windows in a batch of each process; all there are if the dataset has fewer."""
     validation: float = 0.05
     """Share of the episodes held out."""
     workers: int = 0
@@ -41,23 +49,30 @@ class WindowsConfig:
 
 
 class ShuffledBatches:
-    """Batch p of an endless stream of epochs: a permutation per epoch, cut into whole batches."""
+    """Batch p of an endless stream of epochs: a permutation per epoch, cut into whole batches.
 
-    def __init__(self, items: int, batch: int, seed: int) -> None:
+    Ranks that train together share the stream: each takes its part of every batch, and all parts
+    in the order of the ranks are what one process would take in a batch as large as all of them.
+    """
+
+    def __init__(self, items: int, batch: int, seed: int, *, rank: int = 0, ranks: int = 1) -> None:
         """Describe the stream.
 
         Args:
             items: windows there are.
-            batch: of them in a batch.
+            batch: of them in a batch of one rank.
             seed: of all permutations.
+            rank: which process this is.
+            ranks: processes that train together.
         """
         self._items, self._batch, self._seed = items, batch, seed
+        self._rank, self._ranks = rank, ranks
         self.start = 0
         """Batches that were used before; the next iteration begins there."""
 
     def __len__(self) -> int:
         """Batches in an epoch; windows that fill no batch wait for the next permutation."""
-        return self._items // self._batch
+        return self._items // (self._batch * self._ranks)
 
     def __iter__(self) -> Iterator[list[int]]:
         """As many batches as an epoch has, from `start` on."""
@@ -67,7 +82,8 @@ class ShuffledBatches:
             if epoch != shuffled:
                 order = self._permutation(epoch)
                 shuffled = epoch
-            yield order[at * self._batch : (at + 1) * self._batch].tolist()
+            first = (at * self._ranks + self._rank) * self._batch
+            yield order[first : first + self._batch].tolist()
 
     def _permutation(self, epoch: int) -> NDArray[np.int64]:
         return np.random.default_rng([self._seed, epoch]).permutation(self._items)
@@ -81,7 +97,9 @@ def _as_it_is(batch: Any) -> Any:  # noqa: ANN401  (torch types it as a list of 
 class WindowLoader(DataLoader[Clip]):
     """A loader that knows its place in the stream and how long it kept the model waiting."""
 
-    def __init__(self, windows: Windows, batches: ShuffledBatches, workers: int) -> None:
+    def __init__(
+        self, windows: Windows | EncodedWindows, batches: ShuffledBatches, workers: int
+    ) -> None:
         """Load batches of windows.
 
         Args:
@@ -174,14 +192,31 @@ class WindowData(LightningDataModule):
         self.validation = cut(self.validation_episodes) if long_enough.any() else None
         self.action_statistics = action_statistics(dataset, self.training_episodes.tolist())
         """Of the training split: mean, std, min and max of each action axis."""
+        self._frozen: WorldModel | None = None
+        self.proprio_statistics = proprio_statistics(dataset, self.training_episodes.tolist())
+        """Likewise of each number of proprio [SI units]."""
+
+    def remember_latents(self, model: WorldModel) -> None:
+        """Encode every frame once instead of at every step; for an encoder that does not learn."""
+        self._frozen = model
 
     def train_dataloader(self) -> WindowLoader:
         """Shuffled batches that go on where a resumed run had stopped."""
-        return WindowLoader(self.training, self._batches(self.training), self.config.workers)
+        windows: Windows | EncodedWindows = self.training
+        model, frames = self._frozen, self._frames_to_see()
+        if model is not None and worth_remembering(model, self.training, frames):
+            windows = EncodedWindows(self.training, model)
+        return WindowLoader(windows, self._batches(self.training), self.config.workers)
+
+    def _frames_to_see(self) -> float:
+        """Frames that the run will look at in all its steps."""
+        trainer = self.trainer
+        steps = float("inf") if trainer is None or trainer.max_steps < 0 else trainer.max_steps
+        return steps * self.config.batch * self.config.frames
 
     def val_dataloader(self) -> list[DataLoader[Clip]]:
         """A fixed random order, so that a few batches stand for all held-out episodes."""
-        if self.validation is None or len(self.validation) < 2:
+        if self.validation is None or len(self.validation) < 2 * self._ranks()[1]:
             return []
         return [
             DataLoader(
@@ -193,5 +228,11 @@ class WindowData(LightningDataModule):
         ]
 
     def _batches(self, windows: Windows) -> ShuffledBatches:
-        batch = min(self.config.batch, len(windows))
-        return ShuffledBatches(len(windows), batch, self._seed)
+        rank, ranks = self._ranks()
+        batch = min(self.config.batch, len(windows) // ranks)
+        return ShuffledBatches(len(windows), batch, self._seed, rank=rank, ranks=ranks)
+
+    def _ranks(self) -> tuple[int, int]:
+        """Which process this is, of how many."""
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)

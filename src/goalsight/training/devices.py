@@ -38,6 +38,19 @@ def device_type(accelerator: str) -> Literal["cuda", "mps", "cpu"]:
     return "cpu"
 
 
+def is_first_process() -> bool:
+    """Whether this process is the one that writes, as torchrun, SLURM and Lightning number them.
+
+    Lightning's own word exists only once there is a trainer.
+    """
+    node = os.environ.get("GROUP_RANK", os.environ.get("NODE_RANK", "0"))
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        if name in os.environ:
+            alone = name == "LOCAL_RANK" and node != "0"
+            return int(os.environ[name]) == 0 and not alone
+    return node == "0"
+
+
 def cpu_has_bf16() -> bool:
     """Whether this processor multiplies bfloat16 itself (AVX-512 BF16 or AMX)."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

@@ -67,6 +67,11 @@ class RunFolder:
         finally:
             os.close(lock)
 
+    @contextmanager
+    def join(self) -> Iterator[Path | None]:
+        """What `open` gives, for the other processes of a run: the first one holds the folder."""
+        yield self.last if self.last.is_file() else None
+
     def note(self, *, dataset: str, step: int, finished: bool) -> None:
         """Write down how far the run is."""
         self._write_state({"dataset": dataset, "step": step, "finished": finished})

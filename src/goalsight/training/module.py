@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
-import torch
-from pytorch_lightning import LightningModule
 from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.strategies import FSDPStrategy
 from torch import Tensor
-from torch.optim import AdamW
 
 from goalsight.clip import Clip
+from goalsight.errors import UserError
 from goalsight.models import WorldModel
-from goalsight.training.objective import ObjectiveConfig, world_model_losses
-from goalsight.training.schedule import OptimiserConfig, learning_rate_scale, run_progress
+from goalsight.training.config import likely_cause
+from goalsight.training.objective import (
+    ObjectiveConfig,
+    encoder_learns,
+    make_targets,
+    world_model_losses,
+)
+from goalsight.training.running import RunModule
+from goalsight.training.schedule import OptimiserConfig
 
 
-class TrainingModule(LightningModule):
-    """Losses, optimiser and learning rate of one training run.
+class TrainingModule(RunModule):
+    """Losses of one training run of a world model."""
 
-    Its random numbers are a function of seed and step, so that a resumed run goes on exactly.
-    """
+    model: WorldModel
 
     def __init__(
         self,
@@ -40,15 +46,13 @@ class TrainingModule(LightningModule):
             timer: the run's clock, a callback of the same trainer; its duration is the time limit.
             seed: of SIGReg's directions.
         """
-        super().__init__()
-        self.model = model
-        self.objective, self.optimiser, self.seed = objective, optimiser, seed
-        self.timer = timer
-        self.losses: dict[str, Tensor] = {}
-        """Terms of the last training step, on the model's device, detached."""
-        self.metrics: dict[str, float] = {}
-        """What was last logged of the training."""
-        self._max_steps = float("inf")
+        super().__init__(optimiser, timer=timer, seed=seed)
+        self.model, self.objective = model, objective
+        # Of the run, not of the model: resumed with it, never in its checkpoint.
+        self.targets = make_targets(model, objective)
+        if model.inverse is not None and not self._recovers_actions():
+            # Processes that train together must agree on which parameters get gradients.
+            model.inverse.requires_grad_(False)
         self.save_hyperparameters(
             {
                 "model": asdict(model.config),
@@ -58,55 +62,52 @@ class TrainingModule(LightningModule):
             }
         )
 
-    def configure_optimizers(self) -> AdamW:
-        """AdamW over all parameters; the schedule is in `on_train_batch_start`."""
-        return AdamW(
-            self.parameters(),
-            lr=self.optimiser.lr,
-            weight_decay=self.optimiser.weight_decay,
-            # PyTorch loops over parameters on a processor by default, a millisecond slower a step.
-            foreach=True if self.device.type in {"cpu", "cuda"} else None,
-        )
+    def setup(self, stage: str) -> None:
+        """Refuse what would train something else than it says.
 
-    def on_train_start(self) -> None:
-        """Look up what limits the run."""
-        self._max_steps = float(self.trainer.estimated_stepping_batches)
-
-    def progress(self) -> float:
-        """How much of the run is over, in [0, 1]."""
-        elapsed, remaining = self.timer.time_elapsed(), self.timer.time_remaining()
-        limit = None if remaining is None else remaining + elapsed
-        return run_progress(self.global_step, self._max_steps, elapsed, limit)
-
-    def on_train_batch_start(self, batch: Clip, batch_idx: int) -> None:
-        """Set the learning rate and the random stream of this step."""
-        torch.manual_seed(self._stream(self.global_step))  # dropout knows only the global one
-        scale = learning_rate_scale(self.global_step, self.progress(), self.optimiser.warmup_steps)
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = self.optimiser.lr * scale
+        Raises:
+            UserError: for a target encoder under FSDP, whose shards are not the encoder's.
+        """
+        if self.targets is not None and isinstance(self.trainer.strategy, FSDPStrategy):
+            raise UserError(
+                f"--objective.anti_collapse {self.objective.anti_collapse} keeps a copy of the "
+                "encoder, which FSDP would shard differently; use --trainer.strategy ddp"
+            )
 
     def training_step(self, batch: Clip, batch_idx: int) -> Tensor:
         """Weighted sum of the losses of a batch."""
         losses = world_model_losses(
-            self.model, batch, self.objective, self._generator(self.global_step)
+            self.model, batch, self.objective, self.generator(self.global_step), self.targets
         )
         self.losses = {name: value.detach() for name, value in losses.items()}
         return losses["loss"]
 
     def validation_step(self, batch: Clip, batch_idx: int) -> None:
         """Log the losses of held-out episodes."""
-        losses = world_model_losses(self.model, batch, self.objective, self._generator(-1))
+        losses = world_model_losses(
+            self.model, batch, self.objective, self.generator(-1), self.targets
+        )
         self.log_dict(
             {f"validation/{name}": value for name, value in losses.items()},
             on_step=False,
             on_epoch=True,
+            sync_dist=True,
             batch_size=len(batch.frames),
         )
 
-    def _stream(self, step: int) -> int:
-        """The seed of a step; -1 is validation."""
-        return (self.seed + 1) * 1_000_003 + step
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        """Lightning's step, and the target encoder's after it."""
+        super().optimizer_step(*arguments, **options)
+        if self.targets is not None:
+            self.targets.follow(self.model)
 
-    def _generator(self, step: int) -> torch.Generator:
-        """SIGReg's random stream at a step."""
-        return torch.Generator(self.device).manual_seed(self._stream(step))
+    def _recovers_actions(self) -> bool:
+        return self.objective.inverse_encoded > 0 or self.objective.inverse_predicted > 0
+
+    def latents(self, clip: Clip) -> Tensor | None:
+        """Encoded as an agent would, (B, T, P, D); None if the encoder cannot collapse."""
+        return self.model.encode(clip.frames) if encoder_learns(self.model) else None
+
+    def collapse_cause(self) -> str:
+        """What to look at first, by objective."""
+        return likely_cause(self.objective)

@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 import torch
 from torch import Tensor
 
 from goalsight.clip import Clip
-from goalsight.losses import prediction_error, sigreg
+from goalsight.losses import curvature, prediction_error
 from goalsight.models import WorldModel
+from goalsight.training.anti_collapse import anti_collapse_terms
+from goalsight.training.config import WITH_TARGET_ENCODER, AntiCollapse, ObjectiveConfig
+from goalsight.training.latents import latents_of
+from goalsight.training.targets import Targets
+
+__all__ = [
+    "AntiCollapse",
+    "ObjectiveConfig",
+    "encoder_learns",
+    "make_targets",
+    "world_model_losses",
+]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ObjectiveConfig:
-    """Weights of the loss terms. 0 switches a term off."""
-
-    prediction: float = 1.0
-    """One step from an encoded frame to the next."""
-    rollout: float = 1.0
-    """Open loop from the first frame of the window, steps 2 and later."""
-    sigreg: float = 0.1
-    """Keeps the latents of a batch Gaussian: against collapse."""
-    inverse_encoded: float = 1.0
-    """Recover the action block from two encoded neighbours."""
-    inverse_predicted: float = 0.3
-    """Recover the action block from an encoded frame and its one-step prediction."""
-    sigreg_directions: int = 64
-    """Random directions the latents are projected on."""
-    sigreg_knots: int = 17
-    """Points at which the characteristic functions are compared."""
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            least = 1 if field.name.startswith("sigreg_") else 0
-            if not getattr(self, field.name) >= least:
-                raise ValueError(
-                    f"{field.name} must be at least {least}, got {getattr(self, field.name)}"
-                )
+def encoder_learns(model: WorldModel) -> bool:
+    """Whether anything of the encoder is trained; if not, its latents cannot collapse."""
+    return any(parameter.requires_grad for parameter in model.encoder.parameters())
 
 
-TERMS = ("prediction", "rollout", "sigreg", "inverse_encoded", "inverse_predicted")
-"""Names of the loss terms, each the name of its weight."""
+def make_targets(model: WorldModel, config: ObjectiveConfig) -> Targets | None:
+    """The target encoder that an objective asks for, or None."""
+    if config.anti_collapse not in WITH_TARGET_ENCODER or not encoder_learns(model):
+        return None
+    wants_prototypes = config.anti_collapse == "dino" and config.dino > 0
+    prototypes = config.dino_prototypes if wants_prototypes else 0
+    return Targets(model, config.ema_momentum, prototypes)
 
 
 def world_model_losses(
@@ -49,68 +41,101 @@ def world_model_losses(
     clip: Clip,
     config: ObjectiveConfig,
     generator: torch.Generator | None = None,
+    targets: Targets | None = None,
 ) -> dict[str, Tensor]:
-    """Every loss term of a batch and their weighted sum.
+    """The loss terms of a batch that weigh something, and their weighted sum.
 
-    Targets are not detached: SIGReg keeps the encoder from collapsing (LeWM, arXiv:2603.19312).
+    Without `targets` predictions aim at the encoder's own latents, which are not detached: what
+    keeps them apart is a term of the loss (LeWM, arXiv:2603.19312) or nothing. In a run of several
+    processes terms on the batch see the batches of all ranks.
 
     Args:
-        model: to train; gradients flow into all of it.
+        model: to train; gradients flow into all of it that is not frozen.
         clip: (B, T, ...) windows with T >= 2 and B >= 2.
         config: weights of the terms.
         generator: source of SIGReg's directions, on the device of the latents; None takes
             PyTorch's global stream.
+        targets: see `make_targets`; needed where the objective asks for a target encoder.
 
     Returns:
-        () tensors: `loss`, the weighted sum, and each of `TERMS` without its weight. A term whose
-        weight is 0 is computed all the same, so that it can be watched.
+        () tensors: `loss`, the weighted sum, and each term of a weight above 0 without its weight.
 
     Raises:
-        ValueError: if the clip is shorter than two frames.
+        ValueError: if the clip is shorter than two frames, or the objective asks for what is not
+            there: targets, or an inverse head.
     """
-    if clip.length < 2:
-        raise ValueError(f"a window needs at least 2 frames, got {clip.length}")
-    z = model.encode(clip.frames)
-    one_step = model.step(z[:, :-1], clip.actions)
+    _check(model, clip, config, targets)
+    z = latents_of(model, clip)
+    goal = z[:, 1:] if targets is None else targets.encode(clip.frames[:, 1:])
+    predicted, proprio = model.predict(z[:, :-1], clip.actions, clip.proprio[:, :-1])
     terms = {
-        "prediction": prediction_error(one_step, z[:, 1:]),
-        "rollout": _rollout_error(model, z, clip.actions),
-        "sigreg": _mean_sigreg(z, config, generator),
-        "inverse_encoded": _inverse_error(model, z[:, :-1], z[:, 1:], clip.actions),
-        "inverse_predicted": _inverse_error(model, z[:, :-1], one_step, clip.actions),
+        **_predictive(model, clip, config, z=z, predicted=predicted, goal=goal),
+        **_inverse(model, clip.actions, config, z, predicted),
     }
-    loss = sum(
-        (getattr(config, name) * terms[name] for name in TERMS if getattr(config, name) > 0),
-        start=z.new_zeros(()),
-    )
+    if proprio is not None and config.proprio > 0:
+        known = model.standardise(clip.proprio[:, 1:])
+        assert known is not None, "a model that predicts proprio sees it"
+        terms["proprio"] = prediction_error(proprio, known)
+    if encoder_learns(model):
+        terms |= anti_collapse_terms(z, predicted, config, generator)
+        if config.straightening > 0 and clip.length > 2:
+            terms["straightening"] = curvature(z.flatten(-2))
+    if targets is not None and targets.head is not None:
+        terms["dino"] = targets.distil(predicted, goal)
+    loss = sum((getattr(config, name) * term for name, term in terms.items()), z.new_zeros(()))
     return {"loss": loss, **terms}
 
 
-def _rollout_error(model: WorldModel, z: Tensor, actions: Tensor) -> Tensor:
-    """Open-loop error from frame 0 at steps 2 and later; 0 for windows of two frames.
+def _check(model: WorldModel, clip: Clip, config: ObjectiveConfig, targets: Targets | None) -> None:
+    if clip.length < 2:
+        raise ValueError(f"a window needs at least 2 frames, got {clip.length}")
+    if targets is None and config.anti_collapse in WITH_TARGET_ENCODER and encoder_learns(model):
+        raise ValueError(
+            f"anti_collapse {config.anti_collapse} needs a target encoder; pass make_targets(...)"
+        )
+
+
+def _predictive(
+    model: WorldModel,
+    clip: Clip,
+    config: ObjectiveConfig,
+    *,
+    z: Tensor,
+    predicted: Tensor,
+    goal: Tensor,
+) -> dict[str, Tensor]:
+    """Teacher forcing and open loop from frame 0.
 
     Args:
         model: that predicts.
+        clip: (B, T, ...) windows.
+        config: weights and distance.
         z: (B, T, P, D) encoded frames.
-        actions: (B, T-1, K, A) blocks between them.
+        predicted: (B, T-1, P, D) one-step predictions.
+        goal: (B, T-1, P, D) what they aim at.
     """
-    if z.shape[1] < 3:
-        return z.new_zeros(())
-    imagined = model.rollout(z[:, :1], actions[:, None])[:, 0]
-    return prediction_error(imagined[:, 1:], z[:, 2:])
+
+    def error(one: Tensor, other: Tensor) -> Tensor:
+        return prediction_error(one, other, config.distance, normalise=config.normalise_targets)
+
+    terms = {}
+    if config.prediction > 0:
+        terms["prediction"] = error(predicted, goal)
+    steps = min(config.rollout_steps, clip.length - 1)
+    if config.rollout > 0 and steps > 1:
+        plan = clip.actions[:, None, :steps]
+        imagined = model.rollout(z[:, :1], plan, proprio=clip.proprio[:, :1])[:, 0]
+        terms["rollout"] = error(imagined[:, 1:], goal[:, 1:steps])
+    return terms
 
 
-def _mean_sigreg(z: Tensor, config: ObjectiveConfig, generator: torch.Generator | None) -> Tensor:
-    """SIGReg over the batch, time step by time step, (B, T, P, D) to ()."""
-    # Lower precision would be as coarse as the deviation that the statistic measures.
-    with torch.autocast(z.device.type, enabled=False):
-        steps = [
-            sigreg(latents, config.sigreg_directions, config.sigreg_knots, generator)
-            for latents in z[:, :, 0].float().unbind(1)
-        ]
-        return torch.stack(steps).mean()
-
-
-def _inverse_error(model: WorldModel, z: Tensor, z_next: Tensor, actions: Tensor) -> Tensor:
-    """Error of the recovered blocks, (B, T-1, P, D) twice and (B, T-1, K, A) to ()."""
-    return prediction_error(model.recover_actions(z, z_next), actions)
+def _inverse(
+    model: WorldModel, actions: Tensor, config: ObjectiveConfig, z: Tensor, predicted: Tensor
+) -> dict[str, Tensor]:
+    """Recover the (B, T-1, K, A) blocks from encoded and from predicted neighbours."""
+    ends = {"inverse_encoded": z[:, 1:], "inverse_predicted": predicted}
+    return {
+        name: prediction_error(model.recover_actions(z[:, :-1], end), actions)
+        for name, end in ends.items()
+        if getattr(config, name) > 0
+    }

@@ -7,16 +7,19 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.strategies import FSDPStrategy
 
-from goalsight.checkpoint import save_checkpoint
+from goalsight.checkpoint import Model, save_checkpoint
 from goalsight.clip import Clip
 from goalsight.errors import UserError
 from goalsight.provenance import hardware, versions
+from goalsight.ranks import rank_count, sum_over_ranks
 from goalsight.training.callbacks import LossGuard, weights_are_finite
 from goalsight.training.data import WindowData
 from goalsight.training.folder import RunFolder
-from goalsight.training.module import TrainingModule
+from goalsight.training.running import AGREE_EVERY, RunModule
 
 SAVE_EVERY_S = 30.0
 """Seconds between two saves: what a kill costs."""
@@ -68,23 +71,39 @@ class Saver(Callback):
         batch_idx: int,
     ) -> None:
         """Save if it is time to, or if the run is to stop."""
-        assert isinstance(pl_module, TrainingModule)
+        assert isinstance(pl_module, RunModule)
         if 0 < trainer.max_steps <= trainer.global_step:
             trainer.should_stop = True  # the same end as by time: after one more validation
-        elif self._stop_requested() and not trainer.should_stop:
+            return
+        stop, due = self._asked(trainer)
+        if stop and not trainer.should_stop:
             self.interrupted = True
             trainer.should_stop = True
             self._save(trainer, pl_module, finished=False)
-        elif time.monotonic() - self._saved_at > self._every_s:
+        elif due:
             self._save(trainer, pl_module, finished=False)
+
+    def _asked(self, trainer: Trainer) -> tuple[bool, bool]:
+        """Whether to stop and whether to save; if any process is to, all are.
+
+        A vote costs a message, so processes that train together take it every few steps only.
+        """
+        stop, due = self._stop_requested(), time.monotonic() - self._saved_at > self._every_s
+        if rank_count() == 1:
+            return stop, due
+        if trainer.global_step % AGREE_EVERY:
+            return False, False
+        votes = torch.tensor([stop, due], dtype=torch.float32, device=trainer.strategy.root_device)
+        stop, due = (sum_over_ranks(votes) > 0).tolist()
+        return stop, due
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the end of a run that was not interrupted."""
-        assert isinstance(pl_module, TrainingModule)
+        assert isinstance(pl_module, RunModule)
         if not self.interrupted:
             self._save(trainer, pl_module, finished=True)
 
-    def _save(self, trainer: Trainer, module: TrainingModule, *, finished: bool) -> None:
+    def _save(self, trainer: Trainer, module: RunModule, *, finished: bool) -> None:
         self._guard.check(module)
         if not weights_are_finite(module.model):
             raise UserError(
@@ -94,21 +113,40 @@ class Saver(Callback):
             )
         # The model before the state to resume from: after a kill in between the steps are done
         # again, while a run whose last step is saved would have none left to save the model at.
-        save_checkpoint(
-            self._folder.checkpoint, module.model, make_card(trainer, module, self._data, finished)
-        )
+        model = _whole_model(trainer, module)
+        if trainer.is_global_zero:
+            card = make_card(trainer, module, self._data, finished)
+            save_checkpoint(self._folder.checkpoint, model, card)
         beside = self._folder.last.with_name(f".{self._folder.last.name}.new")
         try:
-            trainer.save_checkpoint(beside)
-            beside.replace(self._folder.last)
+            trainer.save_checkpoint(beside)  # in all processes, though only the first one writes
+            if trainer.is_global_zero:
+                beside.replace(self._folder.last)
+                step = trainer.global_step
+                self._folder.note(dataset=self._fingerprint, step=step, finished=finished)
         finally:
-            beside.unlink(missing_ok=True)
-        self._folder.note(dataset=self._fingerprint, step=trainer.global_step, finished=finished)
+            if trainer.is_global_zero:
+                beside.unlink(missing_ok=True)
         self._saved_at = time.monotonic()
 
 
+def _whole_model(trainer: Trainer, module: RunModule) -> Model:
+    """The model with all its weights, to save by the first process; all processes must ask."""
+    if not isinstance(trainer.strategy, FSDPStrategy):
+        return module.model
+    state = trainer.strategy.lightning_module_state_dict()  # each process held a shard
+    if not trainer.is_global_zero:
+        return module.model
+    inside = {name.partition("."): tensor for name, tensor in state.items()}
+    make: Callable[[Any], Model] = type(module.model)
+    with torch.random.fork_rng(devices=[]):
+        whole = make(module.model.config)
+    whole.load_state_dict({name: x for (owner, _, name), x in inside.items() if owner == "model"})
+    return whole
+
+
 def make_card(
-    trainer: Trainer, module: TrainingModule, data: WindowData, finished: bool
+    trainer: Trainer, module: RunModule, data: WindowData, finished: bool
 ) -> dict[str, Any]:
     """Where a model comes from and what it is worth, as JSON values.
 
@@ -133,9 +171,10 @@ def make_card(
         },
         "proprio_names": known.proprio_names,
         "action_names": known.action_names,
-        "statistics": {"action": data.action_statistics},
+        "statistics": {"action": data.action_statistics, "proprio": data.proprio_statistics},
         "labels_used": [],
         "seed": module.seed,
+        "split": {"validation": data.config.validation, "seed": module.seed},
         "steps": trainer.global_step,
         "finished": finished,
         "minutes": module.timer.time_elapsed() / 60.0,
@@ -150,7 +189,7 @@ def make_card(
     }
 
 
-def all_metrics(trainer: Trainer, module: TrainingModule) -> dict[str, float]:
+def all_metrics(trainer: Trainer, module: RunModule) -> dict[str, float]:
     """What was last logged: of the training, and of the last validation."""
     return module.metrics | {
         name: float(value)

@@ -1,4 +1,4 @@
-"""Training losses as pure functions of latents. Nothing here knows a model or a trainer."""
+"""SIGReg: a batch whose random one-dimensional shadows are Gaussian cannot have collapsed."""
 
 from __future__ import annotations
 
@@ -41,16 +41,3 @@ def sigreg(
     angles = projected[..., None] * t
     error = (angles.cos().mean(0) - gaussian) ** 2 + angles.sin().mean(0) ** 2
     return batch * torch.trapezoid(error * gaussian, t).mean()
-
-
-def prediction_error(predicted: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error between predicted and encoded latents.
-
-    Args:
-        predicted: (*B, D) predictions.
-        target: (*B, D) encoder outputs; gradients flow into both unless the caller detaches.
-
-    Returns:
-        () loss.
-    """
-    return functional.mse_loss(predicted.float(), target.float())

@@ -1,0 +1,196 @@
+"""`goalsight compare`: several models on one dataset and one training budget, one table."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from goalsight.errors import UserError
+
+DONE = "done.json"
+"""In a row's folder: the commands that have come to their end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One model of the table."""
+
+    train: str
+    """Arguments of `goalsight train` that make it what it is."""
+    pretrain: str | None = None
+    """Arguments of `goalsight pretrain`; None for models that are trained in one go."""
+    settings: str = ""
+    """Of its agent where they differ from the default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A comparison as its YAML file describes it."""
+
+    collect: str
+    """Arguments of `goalsight collect`."""
+    minutes: float
+    """Training time of a row on one core, pretraining included [min]."""
+    pairs: int
+    """Benchmark pairs of a task."""
+    benches: tuple[str, ...]
+    """Names of the manifests."""
+    rows: dict[str, Row]
+    """By the name that the table shows."""
+
+
+def compare(
+    *,
+    comparison: str = "models",
+    out: Path = Path("runs/compare"),
+    data: Path | None = None,
+    only: str = "",
+    jobs: int = 1,
+    page: Path | None = None,
+) -> int:
+    """Train several models on one dataset with one budget, probe and benchmark each, tabulate.
+
+    Every model trains and plans on one processor thread. What is finished is kept: the same
+    command goes on where it was stopped. The table is OUT/table.md; each model's training,
+    diagnostics and benchmarks, with their reports, are in a folder of its name.
+
+    Args:
+        comparison: Name of a shipped comparison or a YAML file.
+        out: Folder for everything.
+        data: Dataset to train on; collected as the comparison says if none is given.
+        only: Rows to make, separated by commas; all if empty.
+        jobs: Models in the making at the same time.
+        page: Markdown file whose `<!-- comparison -->` part is replaced by the table.
+
+    Returns:
+        Exit status: 0, or 1 if a command failed; its log is named.
+
+    Example:
+        goalsight compare --comparison models --out runs/compare --jobs 2
+    """
+    from goalsight.cli.compare_table import table, write_page
+
+    plan = read_plan(find_plan(comparison))
+    names = [name.strip() for name in only.split(",") if name.strip()] or list(plan.rows)
+    if unknown := [name for name in names if name not in plan.rows]:
+        raise UserError(f"no row {unknown[0]!r}; there are: {', '.join(plan.rows)}")
+    out.mkdir(parents=True, exist_ok=True)
+    dataset = data or out / "data"
+    if data is None and not run(shlex.split(f"collect {plan.collect}"), dataset, out):
+        return 1
+    with ThreadPoolExecutor(jobs) as pool:
+        finished = list(pool.map(lambda name: make(plan, name, dataset, out), names))
+    text = table(plan, out)
+    (out / "table.md").write_text(text, encoding="utf-8")
+    if page is not None:
+        write_page(page, text)
+    print(text)
+    return 0 if all(finished) else 1
+
+
+def find_plan(comparison: str) -> Path:
+    """The file of a comparison, by path or by shipped name.
+
+    Raises:
+        UserError: if there is none; lists those that are shipped.
+    """
+    from goalsight.paths import config_dir
+
+    path = Path(comparison)
+    if path.is_file():
+        return path
+    shipped = sorted((config_dir() / "compare").glob("*.yaml"))
+    for file in shipped:
+        if file.stem == comparison:
+            return file
+    raise UserError(
+        f"no comparison {comparison!r}; there are: {', '.join(f.stem for f in shipped)}"
+    )
+
+
+def read_plan(path: Path) -> Plan:
+    """A comparison from its YAML file.
+
+    Raises:
+        UserError: if the file is not one.
+    """
+    try:
+        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+        rows = {str(name): Row(**row) for name, row in content["rows"].items()}
+        return Plan(**{**content, "benches": tuple(content["benches"]), "rows": rows})
+    except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path} is not a comparison: {error}") from None
+
+
+def commands(plan: Plan, name: str, data: Path, folder: Path) -> list[tuple[list[str], Path]]:
+    """What makes a row: commands and the folder that each fills."""
+    row = plan.rows[name]
+    budget = duration(plan.minutes / (2 if row.pretrain else 1))
+    limit = f"--trainer.max_steps -1 --trainer.max_time {budget} --threads 1"
+    model, where = folder / "model", f"--data {shlex.quote(str(data))}"
+    lines: list[tuple[str, Path]] = []
+    start = ""
+    if row.pretrain:
+        lines.append((f"pretrain {row.pretrain} {where} {limit}", folder / "encoder"))
+        start = f" --encoder-from {shlex.quote(str(folder / 'encoder'))}"
+    lines.append((f"train {row.train} {where} {limit}{start}", model))
+    checkpoint = f"--checkpoint {shlex.quote(str(model))}"
+    looks = ("probe", "collapse", "drift")
+    lines += [(f"inspect {look} {checkpoint} {where}", folder / "inspect") for look in looks]
+    lines.append((f"inspect surprise {checkpoint}", folder / "inspect"))
+    settings = f" --settings {shlex.quote(row.settings)}" if row.settings else ""
+    how = f"--pairs {plan.pairs} --rows random,agent --workers 1{settings}"
+    lines += [
+        (f"bench {checkpoint} --manifest {bench} {how}", folder / bench) for bench in plan.benches
+    ]
+    return [(shlex.split(line), path) for line, path in lines]
+
+
+def duration(minutes: float) -> str:
+    """Minutes as Lightning reads them, DD:HH:MM:SS."""
+    seconds = round(60 * minutes)
+    return f"00:{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def make(plan: Plan, name: str, data: Path, out: Path) -> bool:
+    """Bring a row to its end; whether that worked."""
+    folder = out / name.replace(" ", "-")
+    folder.mkdir(exist_ok=True)
+    done_file = folder / DONE
+    done = json.loads(done_file.read_text(encoding="utf-8")) if done_file.is_file() else []
+    for command, path in commands(plan, name, data, folder):
+        line = shlex.join([*command, str(path)])
+        if line in done:
+            continue
+        if not run(command, path, folder):
+            return False
+        done.append(line)
+        done_file.write_text(json.dumps(done, indent=1), encoding="utf-8")
+    return True
+
+
+def run(command: list[str], path: Path, folder: Path) -> bool:
+    """Run a command of goalsight in a process of its own, on one thread, with a log."""
+    log = folder / f"{'-'.join(word for word in command[:2] if word.isalpha())}-{path.name}.log"
+    full = [*command, "--out", str(path)]
+    print(f"goalsight {shlex.join(full)}", flush=True)
+    with log.open("w", encoding="utf-8") as file:
+        status = subprocess.run(
+            [sys.executable, "-m", "goalsight.cli.main", *full],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            check=False,
+        ).returncode
+    if status:
+        print(f"failed with status {status}: see {log}", file=sys.stderr, flush=True)
+    return status == 0

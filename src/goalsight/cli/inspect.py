@@ -1,0 +1,225 @@
+"""`goalsight inspect`: look into a world model, with a figure and JSON for every question.
+
+Each command shows a checkpoint episodes that it did not train on and writes OUT/NAME.json and
+OUT/NAME.png.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from goalsight.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from goalsight.diagnostics import Subject
+
+
+def probe(
+    *,
+    checkpoint: str,
+    data: Path,
+    out: Path,
+    blocks: int = 5,
+    windows: int = 1000,
+    seed: int = 0,
+    device: str = "cpu",
+    json: bool = False,
+) -> None:
+    """Read simulator truth and proprio out of latents, encoded and imagined.
+
+    Linear and MLP probes are fitted on encoded frames of training episodes and judged on held-out
+    ones: R2 and error in SI units for every variable, from the encoder and from predictions 1 to
+    BLOCKS ahead. Labels are used by the probes alone; the model stays as it is.
+
+    Args:
+        checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
+        data: Folder of the dataset.
+        out: Folder for probe.json and probe.png.
+        blocks: Action blocks to imagine ahead.
+        windows: Held-out windows to look at; all there are if fewer.
+        seed: Of the choice of windows and of the MLP probe.
+        device: Torch device the model runs on.
+        json: Print JSON for a machine to read.
+
+    Example:
+        goalsight inspect probe --checkpoint runs/push --data runs/push-data --out runs/look
+    """
+    from goalsight.diagnostics import draw_probe, open_subject
+    from goalsight.diagnostics import probe as run
+
+    check_counts(blocks=blocks, windows=windows)
+    subject = open_subject(checkpoint, data, device)
+    report = run(subject.to_fit(seed), subject.held_out(blocks, windows, seed), seed=seed)
+    finish(subject, out, "probe", report, draw_probe(report), json=json)
+
+
+def collapse(
+    *,
+    checkpoint: str,
+    data: Path,
+    out: Path,
+    blocks: int = 5,
+    windows: int = 1000,
+    seed: int = 0,
+    device: str = "cpu",
+    json: bool = False,
+) -> None:
+    """Say how much of the latent space is used: std per dimension, spectrum, effective rank.
+
+    Args:
+        checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
+        data: Folder of the dataset.
+        out: Folder for collapse.json and collapse.png.
+        blocks: Action blocks to imagine ahead; imagined latents are measured at the last.
+        windows: Held-out windows to look at; all there are if fewer.
+        seed: Of the choice of windows.
+        device: Torch device the model runs on.
+        json: Print JSON for a machine to read.
+
+    Example:
+        goalsight inspect collapse --checkpoint runs/push --data runs/push-data --out runs/look
+    """
+    from goalsight.diagnostics import collapse as run
+    from goalsight.diagnostics import draw_collapse, open_subject
+
+    check_counts(blocks=blocks, windows=windows)
+    subject = open_subject(checkpoint, data, device)
+    report = run(subject.held_out(blocks, windows, seed))
+    finish(subject, out, "collapse", report, draw_collapse(report), json=json)
+
+
+def drift(
+    *,
+    checkpoint: str,
+    data: Path,
+    out: Path,
+    blocks: int = 10,
+    windows: int = 1000,
+    seed: int = 0,
+    device: str = "cpu",
+    json: bool = False,
+) -> None:
+    """Measure how far imagination strays, 1 to BLOCKS action blocks ahead, open loop.
+
+    The error is in units of the latents' variance and stands beside two that need no model: the
+    present frame again (copy-last) and the mean latent.
+
+    Args:
+        checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
+        data: Folder of the dataset.
+        out: Folder for drift.json and drift.png.
+        blocks: Action blocks to imagine ahead.
+        windows: Held-out windows to look at; all there are if fewer.
+        seed: Of the choice of windows.
+        device: Torch device the model runs on.
+        json: Print JSON for a machine to read.
+
+    Example:
+        goalsight inspect drift --checkpoint runs/push --data runs/push-data --out runs/look
+    """
+    from goalsight.diagnostics import draw_drift, open_subject
+    from goalsight.diagnostics import drift as run
+
+    check_counts(blocks=blocks, windows=windows)
+    subject = open_subject(checkpoint, data, device)
+    report = run(subject.held_out(blocks, windows, seed))
+    finish(subject, out, "drift", report, draw_drift(report), json=json)
+
+
+def straightness(
+    *,
+    checkpoint: str,
+    data: Path,
+    out: Path,
+    blocks: int = 5,
+    windows: int = 1000,
+    seed: int = 0,
+    device: str = "cpu",
+    json: bool = False,
+) -> None:
+    """Measure how straight latent paths are: the cosine of consecutive velocities.
+
+    Encoded and imagined paths of the same actions; 1 is a straight line, 0 turns at random.
+
+    Args:
+        checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
+        data: Folder of the dataset.
+        out: Folder for straightness.json and straightness.png.
+        blocks: Action blocks of a path, at least 2.
+        windows: Held-out windows to look at; all there are if fewer.
+        seed: Of the choice of windows.
+        device: Torch device the model runs on.
+        json: Print JSON for a machine to read.
+
+    Example:
+        goalsight inspect straightness --checkpoint runs/push --data runs/push-data --out runs/look
+    """
+    from goalsight.diagnostics import draw_straightness, open_subject
+    from goalsight.diagnostics import straightness as run
+
+    if blocks < 2:
+        raise UserError(f"--blocks must be at least 2 for a path to turn, got {blocks}")
+    check_counts(windows=windows)
+    subject = open_subject(checkpoint, data, device)
+    report = run(subject.held_out(blocks, windows, seed))
+    finish(subject, out, "straightness", report, draw_straightness(report), json=json)
+
+
+class Report(Protocol):
+    """What every diagnostic gives back: a dataclass of plain values."""
+
+    def summary(self) -> str:
+        """A few lines for a person."""
+
+
+def check_counts(**counts: int) -> None:
+    """Refuse what must be at least 1, by the name of its flag.
+
+    Raises:
+        UserError: for the first that is not.
+    """
+    for name, value in counts.items():
+        if value < 1:
+            raise UserError(f"--{name} must be at least 1, got {value}")
+
+
+def finish(
+    subject: Subject, out: Path, name: str, report: Report, figure: Figure, *, json: bool
+) -> None:
+    """Write the two files of a diagnostic and print one of them.
+
+    Args:
+        subject: what was looked at.
+        out: folder for the files.
+        name: of the diagnostic.
+        report: dataclass with the numbers.
+        figure: of them.
+        json: print the numbers instead of the summary.
+    """
+    from goalsight.diagnostics import report_values, write_report
+
+    values = about(subject) | report_values(report)
+    numbers, picture = write_report(out, name, values, figure)
+    if json:
+        print(jsonlib.dumps(values, indent=2))
+        return
+    print(report.summary())
+    print(f"judged on {len(subject.split.held_out)} episodes: {subject.split.note}")
+    print(f"{numbers}  {picture}")
+
+
+def about(subject: Subject) -> dict[str, Any]:
+    """What was looked at, as JSON values that head every report."""
+    return {
+        "checkpoint": dict(subject.checkpoint),
+        "dataset": {
+            "path": str(subject.dataset.path),
+            "fingerprint": subject.dataset.fingerprint(),
+            "held_out_episodes": len(subject.split.held_out),
+            "held_out": subject.split.note,
+        },
+    }

@@ -1,0 +1,234 @@
+"""Figures of the reports that show pictures: similarity, landscape, surprise, counterfactual."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from goalsight.diagnostics.counterfactual import CounterfactualReport
+from goalsight.diagnostics.figures import COLOURS, STYLE
+from goalsight.diagnostics.landscape import LandscapeReport
+from goalsight.diagnostics.similarity import SimilarityReport
+from goalsight.diagnostics.surprise import SurpriseReport, ViolationReport
+
+SHOWN = 6
+"""Landscapes drawn."""
+STARTS = 3
+"""Starts drawn of a counterfactual report."""
+MARK = "#c9184a"
+"""Colour of what is pointed at."""
+
+
+@mpl.rc_context(STYLE)
+def draw_similarity(report: SimilarityReport) -> Figure:
+    """The frames, the map over each of them, and the principal components as colours."""
+    columns = len(report.pictures)
+    figure, axes = _sheet(3, columns, 1.75 * columns, 5.9)
+    occlusion = report.patch is None
+    limits = (0.0 if occlusion else float(report.maps.min()), float(report.maps.max()))
+    for i, (picture, values, colours) in enumerate(
+        zip(report.pictures, report.maps, report.colours, strict=True)
+    ):
+        axes[0, i].imshow(picture)
+        axes[0, i].set_title(f"step {report.steps[i]}")
+        shown = _heat(axes[1, i], picture, values, limits, occlusion)
+        swatch = colours[None, None] if occlusion else colours
+        axes[2, i].imshow(swatch, interpolation="nearest")
+    if report.patch is not None:
+        _mark_patch(axes[0, 0], report.patch, report.pictures.shape[1] / report.maps.shape[1])
+    figure.colorbar(shown, ax=axes[1, :].tolist(), fraction=0.02, pad=0.01)
+    shares = " + ".join(f"{100 * share:.0f}" for share in report.explained)
+    what = "latent" if occlusion else "patches"
+    axes[0, 0].set_ylabel("frame")
+    axes[1, 0].set_ylabel("sensitivity" if occlusion else "similarity")
+    axes[2, 0].set_ylabel(f"colours of the {what}")
+    title = (
+        "Occlusion sensitivity (one latent a picture, so there are no patches to compare): how far "
+        "it moves\nwhen a place shows the empty scene; 1 is the distance between two frames"
+        if occlusion
+        else f"Cosine with patch {report.patch} of the first frame"
+    )
+    figure.suptitle(
+        f"{title}. Colours: principal components, {shares} % of the variance", fontsize=9
+    )
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def draw_landscape(report: LandscapeReport) -> Figure:
+    """Some landscapes with the recorded action in them, and found against recorded over all."""
+    figure = Figure(figsize=(11.5, 5.6), layout="constrained")
+    axes = figure.subplots(2, 4)
+    found = report.found
+    chosen = np.linspace(0, len(found) - 1, min(SHOWN, len(found))).round().astype(int)
+    places = axes[:, :3].reshape(-1)
+    for place, w in zip(places, chosen.tolist(), strict=False):
+        _landscape(place, report, w, found[w])
+    for place in places[len(chosen) :]:
+        place.set_visible(False)
+    for i, place in enumerate(axes[:, 3]):
+        place.plot([-1, 1], [-1, 1], color="black", linewidth=0.8, alpha=0.4)
+        place.plot(report.recorded[:, i], found[:, i], ".", color=COLOURS["imagined"], alpha=0.7)
+        place.set(
+            xlabel=f"recorded {report.axes[i]}", ylabel="of least energy", xlim=(-1.1, 1.1),
+            ylim=(-1.1, 1.1), aspect="equal",
+            title=f"{report.axes[i]}: correlation {report.correlation[i]:.2f}",
+        )  # fmt: skip
+    marks = [
+        Line2D([], [], color=MARK, marker="+", linestyle="", markersize=10, label="recorded"),
+        Line2D([], [], color="white", marker="o", linestyle="", markeredgecolor="black",
+               markersize=6, label="least energy"),
+    ]  # fmt: skip
+    figure.legend(handles=marks, loc="outside lower left", ncols=2)
+    figure.suptitle(
+        f"Energy after {_blocks(report.horizon)} (dark is near what really came). Error "
+        f"{report.error:.2f}, by chance {report.chance_error:.2f}; "
+        f"{100 * report.better_than_recorded:.0f} % of actions beat the recorded one",
+        fontsize=9,
+    )
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def draw_surprise(report: SurpriseReport) -> Figure:
+    """For each violation: an example, surprise over time, and how well the two come apart."""
+    rows = len(report.violations)
+    figure = Figure(figsize=(11.5, 2.7 * rows), layout="constrained")
+    axes = figure.subplots(rows, 3, squeeze=False, width_ratios=[1.6, 1, 1])
+    for (film, curve, spread), item in zip(axes, report.violations, strict=True):
+        _film(film, item)
+        _curves(curve, item)
+        _spread(spread, item)
+    return figure
+
+
+@mpl.rc_context(STYLE)
+def draw_counterfactual(report: CounterfactualReport) -> Figure:
+    """The recorded frames nearest to what was imagined, opposite actions one below the other."""
+    starts = np.linspace(0, len(report.starts) - 1, min(STARTS, len(report.starts)))
+    chosen = starts.round().astype(int).tolist()
+    block = report.horizon + 1
+    rows, columns = 2 * len(report.opposites), block * len(chosen)
+    figure, axes = _sheet(rows, columns, 1.25 * columns + 1, 1.35 * rows + 1)
+    for n, start in enumerate(chosen):
+        for row in range(rows):
+            axis, side = divmod(row, 2)
+            pictures = [report.starts[start], *report.nearest[start, axis, side]]
+            for h, picture in enumerate(pictures):
+                axes[row, n * block + h].imshow(picture)
+        for h in range(block):
+            axes[0, n * block + h].set_title(_blocks(h) if h else f"start {n + 1}")
+    for row in range(rows):
+        axes[row, 0].set_ylabel(report.opposites[row // 2].labels[row % 2])
+    lines = ["Recorded frames nearest to the imagined latents"]
+    for pair in report.opposites:
+        line = f"{' / '.join(pair.labels)}: ends {pair.divergence:.2f} of a typical distance apart"
+        if pair.separation is not None and pair.right_sign is not None:
+            line += (
+                f"; {pair.variable} differs by {pair.separation:+.3f} (SI), right way round in "
+                f"{100 * pair.right_sign:.0f} % of {len(report.starts)} starts"
+            )
+        lines.append(line)
+    figure.suptitle("\n".join(lines), fontsize=9)
+    return figure
+
+
+def _sheet(rows: int, columns: int, width: float, height: float) -> tuple[Figure, NDArray[Any]]:
+    """Panels for pictures: no ticks, no grid."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes: NDArray[Any] = figure.subplots(rows, columns, squeeze=False)
+    for place in axes.flat:
+        _bare(place)
+    return figure, axes
+
+
+def _bare(axes: Axes) -> None:
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+
+
+def _heat(
+    axes: Axes, picture: NDArray[Any], values: NDArray[Any], limits: tuple[float, float], over: bool
+) -> Any:  # noqa: ANN401  (what a colour bar takes)
+    """Draw a map, over the greyed picture if asked to."""
+    side = picture.shape[0]
+    extent = (-0.5, side - 0.5, side - 0.5, -0.5)
+    if over:
+        axes.imshow(picture.mean(-1), cmap="gray", vmin=0, vmax=400)
+    return axes.imshow(
+        values, cmap="inferno", vmin=limits[0], vmax=limits[1], extent=extent,
+        alpha=0.65 if over else 1.0, interpolation="bilinear" if over else "nearest",
+    )  # fmt: skip
+
+
+def _mark_patch(axes: Axes, patch: tuple[int, int], side: float) -> None:
+    corner = (patch[1] * side - 0.5, patch[0] * side - 0.5)
+    axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=MARK, linewidth=2))
+
+
+def _landscape(axes: Axes, report: LandscapeReport, w: int, found: NDArray[Any]) -> None:
+    half = (report.values[1] - report.values[0]) / 2
+    low, high = report.values[0] - half, report.values[-1] + half
+    axes.grid(visible=False)
+    axes.imshow(report.energies[w].T, origin="lower", extent=(low, high, low, high), cmap="viridis")
+    axes.plot(*report.recorded[w], "+", color=MARK, markersize=13, markeredgewidth=2.5)
+    axes.plot(*found, "o", color="white", markeredgecolor="black", markersize=6)
+    axes.set(xlabel=report.axes[0], ylabel=report.axes[1], xlim=(low, high), ylim=(low, high))
+
+
+def _film(axes: Axes, item: ViolationReport) -> None:
+    """A possible clip above an impossible one, with a line where the event shows."""
+    possible, impossible = (np.concatenate(list(frames), 1) for frames in item.example)
+    height, side = possible.shape[0], item.example[0].shape[2]
+    gap = np.full((max(2, height // 16), possible.shape[1], 3), 255, np.uint8)
+    axes.imshow(np.concatenate([possible, gap, impossible]))
+    _bare(axes)
+    axes.axvline(item.event * side - 0.5, color=MARK, linewidth=1.5)
+    axes.set_yticks([height / 2, 1.5 * height + len(gap)], ["possible", "impossible"])
+    axes.tick_params(length=0)
+    axes.set_title(f"{item.violation}: the line is the event, frames one block apart")
+
+
+def _curves(axes: Axes, item: ViolationReport) -> None:
+    """Median and quartiles of the surprise, block by block from the event."""
+    blocks = np.arange(item.possible.shape[1]) - item.first + 1
+    for values, name, colour in (
+        (item.possible, "possible", COLOURS["encoded"]),
+        (item.impossible, "impossible", COLOURS["imagined"]),
+    ):
+        low, middle, high = np.percentile(values, [25, 50, 75], axis=0)
+        axes.fill_between(blocks, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.plot(blocks, middle, "o-", color=colour, label=name)
+    axes.set(
+        xlabel="block, 1 is the first to show it", ylabel="squared latent error", xticks=blocks,
+        ylim=(0, None), title="Surprise: median and quartiles",
+    )  # fmt: skip
+    axes.legend()
+
+
+def _spread(axes: Axes, item: ViolationReport) -> None:
+    """Histograms of the clips' scores."""
+    calm, struck = (values[:, item.first :].max(1) for values in (item.possible, item.impossible))
+    floor = 1e-6 * max(float(struck.max()), float(calm.max()), 1e-12)
+    both = np.log10(np.concatenate([calm, struck]).clip(floor))
+    edges = np.linspace(both.min() - 1e-3, both.max() + 1e-3, 25)
+    for values, colour in ((calm, COLOURS["encoded"]), (struck, COLOURS["imagined"])):
+        axes.hist(np.log10(values.clip(floor)), edges.tolist(), color=colour, alpha=0.55)
+    low, high = item.auroc_interval
+    axes.set(
+        xlabel="log10 of a clip's largest surprise", ylabel="clips",
+        title=f"AUROC {item.auroc:.2f} [{low:.2f}, {high:.2f}], "
+        f"paired {100 * item.paired:.0f} %",
+    )  # fmt: skip
+
+
+def _blocks(count: int) -> str:
+    return "1 block" if count == 1 else f"{count} blocks"

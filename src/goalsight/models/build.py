@@ -1,0 +1,159 @@
+"""The parts of a world model by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from goalsight.models.action_predictor import TRANSFORMER_SIZES, TransformerPredictor
+from goalsight.models.config import SIZES, Widths, WorldModelConfig
+from goalsight.models.encoder import ConvEncoder, Encoder
+from goalsight.models.grid import ConvGridEncoder, GridPredictor
+from goalsight.models.pixels import PixelEncoder, PixelPredictor
+from goalsight.models.predictor import AffinePredictor, Predictor, ResidualPredictor
+from goalsight.models.pretrained import build_timm, build_transformers
+from goalsight.models.video_encoder import FrameEncoder
+
+
+def build_encoder(config: WorldModelConfig) -> Encoder:
+    """The untrained encoder that a config names.
+
+    Raises:
+        ValueError: if there is no such encoder; lists those that exist.
+    """
+    kind = config.encoder.partition(":")[0]  # timm:NAME is of the kind timm
+    if kind not in ENCODERS:
+        raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}, got {config.encoder!r}")
+    return ENCODERS[kind](config)
+
+
+def build_predictor(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
+    """The untrained predictor that a config names, for latents (P, D).
+
+    Raises:
+        ValueError: if there is no such predictor; lists those that exist.
+    """
+    if config.predictor not in PREDICTORS:
+        raise ValueError(
+            f"predictor must be one of {', '.join(PREDICTORS)}, got {config.predictor!r}"
+        )
+    return PREDICTORS[config.predictor](config, patches, dim)
+
+
+def _conv(config: WorldModelConfig) -> Encoder:
+    widths = SIZES[config.size]
+    return ConvEncoder(config.image_size, widths.stem, widths.hidden, widths.latent)
+
+
+def _conv_grid(config: WorldModelConfig) -> Encoder:
+    widths = SIZES[config.size]
+    return ConvGridEncoder(config.image_size, widths.stem, widths.hidden, widths.latent // 2)
+
+
+def _pixels(config: WorldModelConfig) -> Encoder:
+    if config.inverse or config.predictor != "pixel":
+        raise ValueError(
+            "encoder pixels needs predictor pixel and no inverse head: give --model.predictor "
+            "pixel --model.inverse false, or all of it at once with --config pixel"
+        )
+    return PixelEncoder(config.image_size)
+
+
+def _residual(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
+    del patches
+    widths = _sees_the_present(config)
+    return ResidualPredictor(
+        dim,
+        _action_values(config),
+        widths.predictor,
+        widths.depth,
+        proprio=config.proprio_dim,
+        residual=config.predictor == "residual",
+    )
+
+
+def _affine(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
+    del patches
+    widths = _sees_the_present(config)
+    return AffinePredictor(
+        dim, _action_values(config), widths.predictor, proprio=config.proprio_dim
+    )
+
+
+def _grid(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
+    widths = _sees_the_present(config)
+    return GridPredictor(
+        patches,
+        dim,
+        _action_values(config),
+        widths.predictor // 2,
+        widths.depth,
+        proprio=config.proprio_dim,
+    )
+
+
+def _pixel(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
+    widths = _sees_the_present(config)
+    if (patches, dim) != (1, 3 * config.image_size**2):
+        raise ValueError(
+            f"predictor pixel draws pictures; it needs --model.encoder pixels, got {config.encoder}"
+        )
+    return PixelPredictor(
+        config.image_size,
+        _action_values(config),
+        widths.stem,
+        widths.hidden,
+        widths.depth,
+        proprio=config.proprio_dim,
+    )
+
+
+def _sees_the_present(config: WorldModelConfig) -> Widths:
+    """Widths for a predictor that does not look back.
+
+    Raises:
+        ValueError: if the config wants it to.
+    """
+    if config.context != 1:
+        raise ValueError(
+            f"predictor {config.predictor} sees the present frame only: context must be 1, got "
+            f"{config.context}; predictor transformer looks back"
+        )
+    return SIZES[config.size]
+
+
+def _action_values(config: WorldModelConfig) -> int:
+    return config.frameskip * config.action_dim
+
+
+def _transformer(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
+    return TransformerPredictor(
+        patches,
+        dim,
+        _action_values(config),
+        TRANSFORMER_SIZES[config.size],
+        context=config.context,
+        proprio_dim=config.proprio_dim,
+        conditioning=config.conditioning,
+    )
+
+
+def _vjepa(config: WorldModelConfig) -> Encoder:
+    return FrameEncoder.from_options(config.encoder_options, config.image_size)
+
+
+ENCODERS: dict[str, Callable[[WorldModelConfig], Encoder]] = {
+    "conv": _conv,
+    "conv-grid": _conv_grid,
+    "pixels": _pixels,
+    "vjepa": _vjepa,
+    "timm": build_timm,
+    "hf": build_transformers,
+}
+PREDICTORS: dict[str, Callable[[WorldModelConfig, int, int], Predictor]] = {
+    "residual": _residual,
+    "direct": _residual,
+    "affine": _affine,
+    "grid": _grid,
+    "pixel": _pixel,
+    "transformer": _transformer,
+}

@@ -1,0 +1,95 @@
+"""Latents of a frozen encoder, computed once: every frame is in many windows and many epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from goalsight.clip import Clip
+from goalsight.data import Windows, delayed_bar
+from goalsight.models import WorldModel
+
+MEMORY_LIMIT = 4 * 2**30
+"""Latents of up to this many bytes are kept in memory."""
+CHUNK = 64
+"""Frames encoded at a time."""
+
+
+@dataclass(frozen=True)
+class EncodedClip(Clip):
+    """A clip whose frames were encoded before."""
+
+    latents: Tensor
+    """(*B, T, P, D) float32."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> EncodedClip:
+        """The same clip on another device; its frames stay, nobody looks at them any more."""
+        return EncodedClip(
+            self.frames,
+            self.actions.to(device, non_blocking=non_blocking),
+            self.proprio.to(device, non_blocking=non_blocking),
+            self.latents.to(device, non_blocking=non_blocking),
+        )
+
+
+def latents_of(model: WorldModel, clip: Clip) -> Tensor:
+    """Latents (*B, T, P, D) of a clip, encoded now unless they were before."""
+    return clip.latents if isinstance(clip, EncodedClip) else model.encode(clip.frames)
+
+
+def worth_remembering(model: WorldModel, windows: Windows, frames: float) -> bool:
+    """Whether encoding every frame once is less work, and its result fits into memory.
+
+    Args:
+        model: with a frozen encoder.
+        windows: to train on.
+        frames: that the run will look at, all its steps together.
+    """
+    size = 4 * windows.total_rows * model.patches * model.latent_dim
+    has_weights = any(True for _ in model.encoder.parameters())  # pixels as they are have none
+    return has_weights and windows.total_rows < frames and size <= MEMORY_LIMIT
+
+
+class EncodedWindows(torch.utils.data.Dataset[Clip]):
+    """Windows whose clips carry their latents."""
+
+    def __init__(self, windows: Windows, model: WorldModel) -> None:
+        """Encode all frames, in float32 whatever the run's precision is.
+
+        Args:
+            windows: of frames.
+            model: whose encoder stays as it is, on any device.
+        """
+        self._windows = windows
+        self._latents = _encode_all(windows, model)
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self._windows)
+
+    def __getitems__(self, indices: Sequence[int]) -> EncodedClip:
+        """Windows as one clip (B, ...).
+
+        Raises:
+            IndexError: if there is no such window.
+        """
+        clip = self._windows.__getitems__(indices)
+        latents = self._latents[torch.from_numpy(self._windows.rows(indices))]
+        return EncodedClip(clip.frames, clip.actions, clip.proprio, latents)
+
+
+@torch.no_grad()
+def _encode_all(windows: Windows, model: WorldModel) -> Tensor:
+    """(rows, P, D) latents of all frames, on the CPU; a bar shows if it takes long."""
+    device, total = next(model.parameters()).device, windows.total_rows
+    latents = torch.empty(total, model.patches, model.latent_dim)
+    with delayed_bar("Encoding", "frames") as report:
+        for at in range(0, total, CHUNK):
+            rows = np.arange(at, min(at + CHUNK, total))[None]
+            latents[at : at + CHUNK] = model.encode(windows.pictures(rows).to(device))[0]
+            report(min(at + CHUNK, total), total)
+    return latents
