@@ -137,9 +137,9 @@ def test_the_table_replaces_its_part_of_a_page_and_nothing_else(tmp_path: Path) 
     page.write_text(
         "a\n<!-- comparison: made -->\nold\n<!-- /comparison -->\nb\n", encoding="utf-8"
     )
-    write_page(page, "new")
+    write_page(page, "comparison", "new")
     content = page.read_text(encoding="utf-8")
     assert content == "a\n<!-- comparison: made -->\n\nnew\n\n<!-- /comparison -->\nb\n"
     page.write_text("no part\n", encoding="utf-8")
     with pytest.raises(UserError, match="has no part"):
-        write_page(page, "new")
+        write_page(page, "comparison", "new")

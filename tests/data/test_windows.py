@@ -134,3 +134,22 @@ def assert_same(a: Clip, b: Clip) -> None:
     assert torch.equal(a.frames, b.frames)
     assert torch.equal(a.actions, b.actions)
     assert torch.equal(a.proprio, b.proprio)
+
+
+def test_batches_made_on_a_device_are_those_made_in_memory(made_once: dict[str, Path]) -> None:
+    dataset = open_dataset(made_once["h264"])
+    episodes = np.arange(len(dataset.episodes))
+    here, there = (Windows(dataset, episodes, 3, 2) for _ in range(2))
+    assert there.move(torch.device("cpu"))
+    some = [0, len(here) - 1, 1]
+    for name in ("frames", "actions", "proprio"):
+        assert torch.equal(
+            getattr(here.__getitems__(some), name), getattr(there.__getitems__(some), name)
+        )
+
+
+def test_frames_that_are_mapped_stay_where_they_are(made_once: dict[str, Path]) -> None:
+    dataset = open_dataset(made_once["h264"])
+    mapped = Windows(dataset, np.arange(len(dataset.episodes)), 3, 2, memory_limit=0)
+    assert not mapped.move(torch.device("cpu"))
+    assert len(mapped.__getitems__([0]).frames) == 1

@@ -69,7 +69,7 @@ def compare(
         data: Dataset to train on; collected as the comparison says if none is given.
         only: Rows to make, separated by commas; all if empty.
         jobs: Models in the making at the same time.
-        page: Markdown file whose `<!-- comparison -->` part is replaced by the table.
+        page: Markdown file whose part named like the comparison is replaced by the table.
 
     Returns:
         Exit status: 0, or 1 if a command failed; its log is named.
@@ -79,7 +79,8 @@ def compare(
     """
     from goalsight.cli.compare_table import table, write_page
 
-    plan = read_plan(find_plan(comparison))
+    found = find_plan(comparison)
+    plan = read_plan(found)
     names = [name.strip() for name in only.split(",") if name.strip()] or list(plan.rows)
     if unknown := [name for name in names if name not in plan.rows]:
         raise UserError(f"no row {unknown[0]!r}; there are: {', '.join(plan.rows)}")
@@ -92,7 +93,7 @@ def compare(
     text = table(plan, out)
     (out / "table.md").write_text(text, encoding="utf-8")
     if page is not None:
-        write_page(page, text)
+        write_page(page, found.stem, text)
     print(text)
     return 0 if all(finished) else 1
 

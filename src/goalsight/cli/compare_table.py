@@ -50,20 +50,25 @@ def is_finished(plan: Plan, folder: Path) -> bool:
     )
 
 
-def write_page(page: Path, text: str) -> None:
-    """Replace what stands between `<!-- comparison: -->` and `<!-- /comparison -->`.
+def write_page(page: Path, name: str, text: str) -> None:
+    """Replace what stands between `<!-- NAME: -->` and `<!-- /NAME -->`.
+
+    Args:
+        page: Markdown file.
+        name: of the comparison.
+        text: its table.
 
     Raises:
         UserError: if the page is missing or has no such part.
     """
     if not page.is_file():
-        raise UserError(f"no page {page}; give a Markdown file with a comparison part")
-    pattern = re.compile(r"(<!-- comparison:[^\n]*-->\n).*?(<!-- /comparison -->)", re.DOTALL)
+        raise UserError(f"no page {page}; give a Markdown file")
+    pattern = re.compile(rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
     content, replaced = pattern.subn(
         lambda found: f"{found[1]}\n{text.strip()}\n\n{found[2]}", page.read_text(encoding="utf-8")
     )
     if not replaced:
-        raise UserError(f"{page} has no part between `<!-- comparison: -->` and its end")
+        raise UserError(f"{page} has no part between `<!-- {name}: -->` and `<!-- /{name} -->`")
     page.write_text(content, encoding="utf-8")
 
 

@@ -21,7 +21,7 @@ from goalsight.training.loop import TRAINER_DEFAULTS, TrainSummary
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
-NOT_SETTINGS = {"config", "data", "out", "json", "threads", "download"}
+NOT_SETTINGS = {"config", "data", "out", "json", "threads", "download", "compile"}
 """Arguments in which a run may differ from the one it goes on with; so may `SHOWN_BY_TRAINER`."""
 SHOWN_BY_TRAINER = {
     "default_root_dir", "enable_model_summary", "enable_progress_bar", "log_every_n_steps",

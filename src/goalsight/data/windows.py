@@ -74,7 +74,9 @@ class Windows(torch.utils.data.Dataset[Clip]):
         cache.build(self.episodes.tolist(), progress)
         self.size = size or dataset.size
         """Height and width of the frames [pixels]."""
-        self._store = _make_store(cache, dataset, self.episodes, self.size, memory_limit)
+        self._store: _Memory | _OnDevice | _Mapped = _make_store(
+            cache, dataset, self.episodes, self.size, memory_limit
+        )
         self._truth: dict[str, Tensor] | None = None
 
     def __len__(self) -> int:
@@ -102,6 +104,21 @@ class Windows(torch.utils.data.Dataset[Clip]):
             actions=self._actions[self._blocks + rows[:, :1, None]],
             proprio=self._proprio[rows],
         )
+
+    def move(self, device: torch.device) -> bool:
+        """Keep everything on a device and make batches there, if the frames are in memory.
+
+        Args:
+            device: where to; a copy of all frames must fit into half of its free memory.
+
+        Returns:
+            Whether that was done. If not, batches come from the processor's memory as before.
+        """
+        if not isinstance(self._store, _Memory) or not self._store.fits(device):
+            return False
+        self._store = _OnDevice(self._store, device)
+        self._actions, self._proprio = self._actions.to(device), self._proprio.to(device)
+        return True
 
     def truth(self, indices: Sequence[int]) -> dict[str, Tensor]:
         """Simulator truth at the frames of some windows; for probes, never a model input.
@@ -159,14 +176,33 @@ class _Memory:
     """All frames in one tensor."""
 
     def __init__(self, frames: Tensor) -> None:
-        self._shape = frames.shape[1:]
-        self._flat = frames.reshape(len(frames), -1)
+        self.shape = frames.shape[1:]
+        self.flat = frames.reshape(len(frames), -1)
 
     def gather(self, rows: NDArray[np.int64]) -> Tensor:
         """(B, T) rows to (B, T, H, W, C) frames."""
         # NumPy copies whole rows; PyTorch goes byte by byte here and is three times slower.
-        taken = np.take(self._flat.numpy(), rows.reshape(-1), axis=0)
-        return torch.from_numpy(taken).reshape(*rows.shape, *self._shape)
+        taken = np.take(self.flat.numpy(), rows.reshape(-1), axis=0)
+        return torch.from_numpy(taken).reshape(*rows.shape, *self.shape)
+
+    def fits(self, device: torch.device) -> bool:
+        """Whether a copy takes at most half of what is free on a device."""
+        if device.type != "cuda":
+            return device.type == "cpu"
+        return 2 * self.flat.nbytes <= torch.cuda.mem_get_info(device)[0]
+
+
+class _OnDevice:
+    """All frames on a device: nothing but row numbers travels there at a step."""
+
+    def __init__(self, memory: _Memory, device: torch.device) -> None:
+        self._shape, self._device = memory.shape, device
+        self._flat = memory.flat.to(device)
+
+    def gather(self, rows: NDArray[np.int64]) -> Tensor:
+        """(B, T) rows to (B, T, H, W, C) frames on the device."""
+        index = torch.from_numpy(rows.reshape(-1)).to(self._device, non_blocking=True)
+        return self._flat.index_select(0, index).reshape(*rows.shape, *self._shape)
 
 
 class _Mapped:

@@ -202,11 +202,19 @@ class WindowData(LightningDataModule):
 
     def train_dataloader(self) -> WindowLoader:
         """Shuffled batches that go on where a resumed run had stopped."""
+        self._move_to_device()
         windows: Windows | EncodedWindows = self.training
         model, frames = self._frozen, self._frames_to_see()
         if model is not None and worth_remembering(model, self.training, frames):
             windows = EncodedWindows(self.training, model)
         return WindowLoader(windows, self._batches(self.training), self.config.workers)
+
+    def _move_to_device(self) -> None:
+        """Frames go to the accelerator once where they fit, instead of at every step."""
+        device = None if self.trainer is None else self.trainer.strategy.root_device
+        if device is not None and device.type == "cuda" and not self.config.workers:
+            for windows in filter(None, (self.training, self.validation)):
+                windows.move(device)
 
     def _frames_to_see(self) -> float:
         """Frames that the run will look at in all its steps."""

@@ -45,6 +45,9 @@ class TrainConfig:
     """Whether weights of an encoder named by its source may be downloaded."""
     threads: int | None = None
     """Processor threads; None for one per core."""
+    compile: bool = False
+    """Whether encoder and predictor are compiled, a minute before the first step and faster from
+    then on where the step is not one large product already; `goalsight perf train` tells."""
     save_every_s: float = SAVE_EVERY_S
     """Time between two saves [s]: what a kill costs."""
 
@@ -157,5 +160,8 @@ def _module(config: TrainConfig, data: WindowData, timer: Timer) -> TrainingModu
         module = TrainingModule(
             model, config.objective, config.optimiser, timer=timer, seed=config.seed
         )
+    if config.compile:
+        model.encoder.compile()
+        model.predictor.compile()
     module.hparams["encoder"] = source.origin
     return module
