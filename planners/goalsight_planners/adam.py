@@ -47,7 +47,7 @@ class AdamConfig(SearchConfig):
 
 @dataclass(frozen=True)
 class _Descent:
-    """Where the starts are, as shares (B, R, H, S, A) of the way between the bounds."""
+    """Where the starts are, as shares (B, starts, H, S, A) of the way between the bounds."""
 
     at: Tensor
     first: Tensor  # running mean of the gradient
@@ -94,7 +94,7 @@ def adam(
 
 
 def _descend(cost: Cost, space: Space, config: AdamConfig, start: Tensor) -> Plan:
-    """The search from plans (B, R, H, K, A)."""
+    """The search from plans (B, starts, H, R, A)."""
     at = space.share(start[..., : space.free, :])
     state = _Descent(at, torch.zeros_like(at), torch.zeros_like(at))
     elites, finished = Elites.none(space), Finished(start.device)
@@ -130,7 +130,7 @@ def _look(cost: Cost, space: Space, at: Tensor, *, slope: bool) -> tuple[Tensor,
     with torch.set_grad_enabled(slope):
         at = at.detach().requires_grad_(slope)
         plans = space.plans(space.between(at))
-        costs = evaluate(cost, plans)
+        costs = evaluate(cost, space, plans)
         if not slope:
             return plans, costs, torch.zeros_like(at)
         if not costs.requires_grad:

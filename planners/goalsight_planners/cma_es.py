@@ -90,7 +90,7 @@ def cma_es(
         if generation == 0 and init is not None and init.ndim == 5:
             rows[:, : guesses.shape[1]] = _rows(space, guesses)
         plans = _plans(space, rows)
-        costs = evaluate(cost, plans)
+        costs = evaluate(cost, space, plans)
         _tell(optimisers, rows, costs, stopped)
         # a problem that is done draws on, unseen: its plan must not depend on the others
         seen = torch.where(stopped[:, None].to(costs.device), torch.inf, costs)
@@ -145,13 +145,13 @@ def _tell(optimisers: list[Any], rows: Rows, costs: Tensor, stopped: Tensor) -> 
 
 
 def _rows(space: Space, plans: Tensor) -> Rows:
-    """Normalised units (B, N, H x S x A) of plans (B, N, H, K, A)."""
+    """Normalised units (B, N, H x S x A) of plans (B, N, H, R, A)."""
     share = space.share(plans[..., : space.free, :]).flatten(2)
     rows: Rows = (2 * share - 1).double().cpu().numpy()
     return rows
 
 
 def _plans(space: Space, rows: Rows) -> Tensor:
-    """Plans (B, N, H, K, A) of normalised units (B, N, H x S x A)."""
+    """Plans (B, N, H, R, A) of normalised units (B, N, H x S x A)."""
     share = (torch.from_numpy(rows).float().to(space.low.device) + 1) / 2
     return space.plans(space.between(share.view(*share.shape[:2], *space.drawn)))

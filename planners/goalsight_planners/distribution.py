@@ -17,9 +17,9 @@ class Distribution:
     """Independent Gaussians, and for every block of a discrete axis a categorical."""
 
     mean: Tensor
-    """(B, H, K, A) a plan; of a discrete axis the likeliest values."""
+    """(B, H, R, A) a plan; of a discrete axis the likeliest values."""
     std: Tensor
-    """(B, H, K, A), in action units."""
+    """(B, H, R, A), in action units."""
     odds: tuple[Tensor, ...]
     """One (B, H, V) for each discrete axis: probability of each value."""
 
@@ -40,7 +40,7 @@ def begin(space: Space, config: GaussianConfig, mean: Tensor, *, guessed: bool) 
     Args:
         space: where to search.
         config: its first spread.
-        mean: (B, H, K, A) plan to start from.
+        mean: (B, H, R, A) plan to start from.
         guessed: whether the mean is a caller's guess. Then half of the probability of a discrete
             axis goes to what was guessed; the rest, or all of it, is uniform.
     """
@@ -56,7 +56,7 @@ def begin(space: Space, config: GaussianConfig, mean: Tensor, *, guessed: bool) 
 
 
 def draw(space: Space, distribution: Distribution, noise: Tensor) -> Tensor:
-    """Plans (B, N, H, K, A) from standard normal noise (B, N, H, S, A), coloured or not.
+    """Plans (B, N, H, R, A) from standard normal noise (B, N, H, S, A), coloured or not.
 
     A discrete axis reads its noise through the Gaussian's distribution function, so that coloured
     noise keeps it at one value for longer as well (a Gaussian copula).
@@ -78,7 +78,7 @@ def refit(
     config: GaussianConfig,
     std_momentum: float | None = None,
 ) -> Distribution:
-    """Fit the distribution to plans (B, n, H, K, A) by weights (B, n) that sum to 1.
+    """Fit the distribution to plans (B, n, H, R, A) by weights (B, n) that sum to 1.
 
     The old distribution keeps the share `config.momentum`, in the std `std_momentum` if given.
     """
@@ -105,9 +105,9 @@ def refit(
 def spread(space: Space, distribution: Distribution) -> Tensor:
     """(B,) width of the distribution in normalised units, see `IterationStats.spread`."""
     relative = distribution.std / space.half_range.clamp_min(1e-12)
-    widths = [relative[..., axis].mean(dim=(1, 2)) for axis in space.continuous]
-    widths += [1 - odds.amax(dim=-1).mean(dim=-1) for odds in distribution.odds]
-    return torch.stack(widths).mean(dim=0)
+    for one, odds in zip(space.discrete, distribution.odds, strict=True):
+        relative = put(relative, one.axis, 1 - odds.amax(dim=-1))
+    return relative.mean(dim=(1, 2, 3))
 
 
 def _deviation(odds: Tensor, values: Tensor) -> Tensor:

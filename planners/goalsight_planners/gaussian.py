@@ -40,10 +40,10 @@ class _Search:
     """What one iteration hands to the next."""
 
     distribution: Distribution
-    best: Tensor  # (B, H, K, A)
+    best: Tensor  # (B, H, R, A)
     best_cost: Tensor  # (B,)
     stopped: Tensor  # (B,) bool
-    ranked: Tensor | None = None  # (B, n, H, K, A), costs ascending; None before the first
+    ranked: Tensor | None = None  # (B, n, H, R, A), costs ascending; None before the first
     ranked_cost: Tensor | None = None  # (B, n)
     history: list[IterationStats] = field(default_factory=list)
 
@@ -81,9 +81,11 @@ def search(
             plans[:, : guesses.shape[1]] = guesses
         if config.stop_spread or iteration == len(rule.counts) - 1:
             plans[:, 0] = state.distribution.mean
-        state = _step(state, plans, evaluate(cost, plans), space=space, config=config, rule=rule)
+        state = _step(
+            state, plans, evaluate(cost, space, plans), space=space, config=config, rule=rule
+        )
         spent += count
-    return _plan(state, config, spent)
+    return _plan(state, space, config, spent)
 
 
 def _mixing(space: Space, exponent: float) -> Tensor | None:
@@ -141,13 +143,14 @@ def _step(
     )
 
 
-def _plan(state: _Search, config: GaussianConfig, spent: int) -> Plan:
+def _plan(state: _Search, space: Space, config: GaussianConfig, spent: int) -> Plan:
+    """What the caller gets, as blocks of K actions."""
     assert state.ranked is not None
     return Plan(
-        actions=state.best,
-        mean=state.distribution.mean,
-        std=state.distribution.std,
-        elites=state.ranked[:, : config.elites],
+        actions=space.blocks(state.best),
+        mean=space.blocks(state.distribution.mean),
+        std=space.blocks(state.distribution.std),
+        elites=space.blocks(state.ranked[:, : config.elites]),
         cost=state.best_cost,
         history=tuple(state.history),
         evaluations=spent,

@@ -54,7 +54,7 @@ def random_shooting(
         if iteration == 0 and init is not None:
             guesses = space.guesses(init)
             plans[:, : guesses.shape[1]] = guesses
-        elites = elites.join(plans, evaluate(cost, plans), config.elites)
+        elites = elites.join(plans, evaluate(cost, space, plans), config.elites)
         history.append(elites.stats(width))
     return elites.plan(space, history, config.evaluations)
 

@@ -13,7 +13,7 @@ from goalsight_planners.space import Space, take
 
 @dataclass(frozen=True)
 class Elites:
-    """Plans (B, E, H, K, A) and their costs (B, E), ascending."""
+    """Plans (B, E, H, R, A) and their costs (B, E), ascending."""
 
     plans: Tensor
     costs: Tensor
@@ -25,7 +25,7 @@ class Elites:
         return cls(empty, empty.new_empty(space.problems, 0))
 
     def join(self, plans: Tensor, costs: Tensor, most: int) -> Elites:
-        """The cheapest of these and of plans (B, N, H, K, A) with costs (B, N)."""
+        """The cheapest of these and of plans (B, N, H, R, A) with costs (B, N)."""
         costs = torch.cat([costs, self.costs], dim=1)
         best, index = costs.topk(min(most, costs.shape[1]), dim=1, largest=False)
         return Elites(take(torch.cat([plans, self.plans], dim=1), index), best)
@@ -40,10 +40,10 @@ class Elites:
         """The outcome of a search that found these."""
         std, mean = torch.std_mean(self.plans, dim=1, correction=0)
         return Plan(
-            actions=self.plans[:, 0],
-            mean=space.plans(mean[:, None])[:, 0],
-            std=std,
-            elites=self.plans,
+            actions=space.blocks(self.plans[:, 0]),
+            mean=space.blocks(space.plans(mean[:, None])[:, 0]),
+            std=space.blocks(std),
+            elites=space.blocks(self.plans),
             cost=self.costs[:, 0],
             history=tuple(history),
             evaluations=evaluations,

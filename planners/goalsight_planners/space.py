@@ -20,7 +20,9 @@ Bounds = tuple[Tensor, Tensor]
 class Space:
     """B sets of plans of shape (H, K, A).
 
-    A planner draws S actions a block: K of them, or 1 that is held for the whole block.
+    A planner draws S actions a block: K of them, or 1 that is held for the whole block. Plans are
+    handled as (H, R, A) and reach the cost and the caller as (H, K, A): R is K, or 1 where a held
+    action stays one, since no limits can tell the steps of a block apart.
     """
 
     low: Tensor
@@ -48,24 +50,23 @@ class Space:
         return self.horizon, self.free, self.low.shape[-1]
 
     @property
+    def rows(self) -> int:
+        """R, actions of a block that are handled one by one."""
+        return self.free if self.limits is None else self.block
+
+    @property
     def shape(self) -> tuple[int, int, int]:
-        """(H, K, A), a plan."""
-        return self.horizon, self.block, self.low.shape[-1]
+        """(H, R, A), a plan as it is handled."""
+        return self.horizon, self.rows, self.low.shape[-1]
 
     @property
     def half_range(self) -> Tensor:
         """(B or 1, 1, 1, A): what 1 means in normalised action units."""
         return (self.high - self.low) / 2
 
-    @property
-    def continuous(self) -> list[int]:
-        """Axes that are not discrete."""
-        taken = {one.axis for one in self.discrete}
-        return [axis for axis in range(self.low.shape[-1]) if axis not in taken]
-
     def plans(self, points: Tensor) -> Tensor:
-        """Plans (B, N, H, K, A) that may be evaluated, from points (B, N, H, S or K, A)."""
-        points = points.expand(*points.shape[:-2], self.block, points.shape[-1])
+        """Plans (B, N, H, R, A) that may be evaluated, from points (B, N, H, S or R, A)."""
+        points = points.expand(*points.shape[:-2], self.rows, points.shape[-1])
         points = points.clamp(self.low[:, None], self.high[:, None])
         for one, values in zip(self.discrete, self.values, strict=True):
             wanted = points[..., one.axis].mean(dim=-1, keepdim=True)
@@ -80,6 +81,10 @@ class Space:
             )
         return limited.clamp(self.low[:, None], self.high[:, None])
 
+    def blocks(self, plans: Tensor) -> Tensor:
+        """Plans (..., H, K, A) of plans (..., H, R, A), without a copy."""
+        return plans.expand(*plans.shape[:-2], self.block, plans.shape[-1])
+
     def between(self, share: Tensor) -> Tensor:
         """Points at shares (B, N, H, S, A) in [0, 1] of the way between the bounds."""
         return torch.lerp(self.low[:, None], self.high[:, None], share)
@@ -90,7 +95,7 @@ class Space:
         return ((points - self.low[:, None]) / width.clamp_min(1e-12)).clamp(0, 1)
 
     def guesses(self, init: Tensor | None) -> Tensor:
-        """First guesses (B, M, H, K, A), the mean to start from first; mid-bounds without any."""
+        """First guesses (B, M, H, R, A), the mean to start from first; mid-bounds without any."""
         if init is None:
             middle = ((self.low + self.high) / 2)[:, None]
             return self.plans(middle.expand(self.problems, 1, *self.drawn))
@@ -192,13 +197,13 @@ def _check_init(init: Tensor | None, wanted: tuple[int, int, int, int], samples:
         raise ValueError(f"init must hold 1 to samples={samples} guesses, got {shape[1]}")
 
 
-def evaluate(cost: Cost, plans: Tensor) -> Tensor:
-    """Costs (B, N) of plans (B, N, H, K, A); NaN, an impossible plan, becomes infinite.
+def evaluate(cost: Cost, space: Space, plans: Tensor) -> Tensor:
+    """Costs (B, N) of plans (B, N, H, R, A); NaN, an impossible plan, becomes infinite.
 
     Raises:
         ValueError: if the cost function returns another shape than (B, N).
     """
-    costs = cost(plans)
+    costs = cost(space.blocks(plans))
     if costs.shape != plans.shape[:2]:
         raise ValueError(
             f"cost must return (B, N) = {tuple(plans.shape[:2])}, got {tuple(costs.shape)}"
@@ -207,5 +212,5 @@ def evaluate(cost: Cost, plans: Tensor) -> Tensor:
 
 
 def take(plans: Tensor, index: Tensor) -> Tensor:
-    """Plans (B, n, H, K, A) that `index` (B, n) picks from plans (B, N, H, K, A)."""
+    """Plans (B, n, H, R, A) that `index` (B, n) picks from plans (B, N, H, R, A)."""
     return plans.gather(1, index[:, :, None, None, None].expand(-1, -1, *plans.shape[2:]))

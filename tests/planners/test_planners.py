@@ -159,7 +159,7 @@ def test_permuting_the_samples_changes_nothing_but_their_order(seed: int) -> Non
     generators = streams([seed])
     space = make_space(BOX, None, config, generators)
     old = begin(space, config, space.guesses(None)[:, 0], guessed=False)
-    plans = torch.rand(1, 24, 5, 5, 2, generator=generators[0])
+    plans = torch.rand(1, 24, 5, 1, 2, generator=generators[0])
     costs = bowl([[0.3, 0.6]])(plans)
     order = torch.randperm(24, generator=generators[0])
     for weigh in (equal_weights, lambda costs: path_weights(costs, 0.5)):
