@@ -1,11 +1,48 @@
 """Search over action sequences: pure functions that know bounds, not robots.
 
-`cem` and `random_shooting` share one signature and return a `Plan`; `shift` turns a plan into the
-warm start of the next one.
+Every planner has the signature of `cem` and returns a `Plan`; `PLANNERS` has them by name. `shift`
+and `shift_elites` turn a plan into the warm start of the next one.
 """
 
+from goalsight_planners.adam import AdamConfig, adam
 from goalsight_planners.cem import CEMConfig, cem
-from goalsight_planners.plan import Cost, IterationStats, Plan, shift
+from goalsight_planners.cma_es import CMAESConfig, cma_es
+from goalsight_planners.config import Discrete, GaussianConfig, SearchConfig, axes_named
+from goalsight_planners.icem import ICEMConfig, icem
+from goalsight_planners.limits import Projection, Workspace
+from goalsight_planners.mppi import MPPIConfig, mppi
+from goalsight_planners.noise import streams
+from goalsight_planners.plan import Cost, IterationStats, Plan, shift, shift_elites
 from goalsight_planners.random_shooting import random_shooting
+from goalsight_planners.registry import PLANNERS, Planner, planner_for
+from goalsight_planners.space import Bounds
 
-__all__ = ["CEMConfig", "Cost", "IterationStats", "Plan", "cem", "random_shooting", "shift"]
+__all__ = [
+    "PLANNERS",
+    "AdamConfig",
+    "Bounds",
+    "CEMConfig",
+    "CMAESConfig",
+    "Cost",
+    "Discrete",
+    "GaussianConfig",
+    "ICEMConfig",
+    "IterationStats",
+    "MPPIConfig",
+    "Plan",
+    "Planner",
+    "Projection",
+    "SearchConfig",
+    "Workspace",
+    "adam",
+    "axes_named",
+    "cem",
+    "cma_es",
+    "icem",
+    "mppi",
+    "planner_for",
+    "random_shooting",
+    "shift",
+    "shift_elites",
+    "streams",
+]

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from goalsight_planners.cem import CEMConfig
+from goalsight_planners.config import SearchConfig
+from goalsight_planners.limits import Projection
+from goalsight_planners.noise import uniform
 from goalsight_planners.plan import Cost, IterationStats, Plan
-from goalsight_planners.space import Bounds, evaluate, make_space, take
+from goalsight_planners.ranking import Elites
+from goalsight_planners.space import Bounds, Space, evaluate, make_space, pick, put
 
 
 @torch.no_grad()
@@ -17,59 +20,49 @@ def random_shooting(
     cost: Cost,
     init: Tensor | None,
     bounds: Bounds,
-    config: CEMConfig,
+    config: SearchConfig,
     generators: Sequence[torch.Generator],
+    *,
+    limits: Projection | None = None,
 ) -> Plan:
     """Draw plans uniformly inside the bounds and return the cheapest.
 
-    Takes what `cem` takes and evaluates as many plans (`samples` x `iterations`), so that the two
-    can be compared. Of the config, `init_std`, `min_std`, `momentum` and `keep_elites` have no
-    meaning here.
+    Evaluates `samples` x `iterations` plans, as CEM of the same config does, so that the two can
+    be compared. It never narrows, so `stop_spread` has no meaning here.
 
     Args:
         cost: maps plans (B, N, H, K, A) to costs (B, N).
-        init: (B, H, K, A) plan that is tried first, such as `shift(plan)`; None draws them all.
+        init: (B, H, K, A) plan or (B, M, H, K, A) plans to try first, such as `shift(plan)`; None
+            draws them all.
         bounds: lowest and highest action, each (A,) or (B, A); they set the device.
         config: how far to look and how many plans to draw.
         generators: one random stream a problem, on the device of the bounds.
+        limits: what a plan must obey beyond its bounds; see `cem`.
 
     Returns:
         The cheapest plan of each problem; `mean` and `std` are those of the elites.
 
     Raises:
-        ValueError: if shapes or devices disagree or the bounds are not finite and ordered.
+        ValueError: as `cem`.
     """
-    repeat = config.action_mode == "repeat"
-    space = make_space(
-        bounds, init, generators, horizon=config.horizon, block=config.block, repeat=repeat
-    )
-    elites = space.low.new_empty(space.problems, 0, *space.shape)
-    elite_cost = elites.new_empty(space.problems, 0)
-    spread: Tensor = (space.half_range / 3**0.5).mean(dim=(1, 2, 3)).expand(space.problems)
+    space = make_space(bounds, init, config, generators, limits)
+    elites = Elites.none(space)
+    width = space.low.new_full((space.problems,), 3**-0.5)  # a uniform distribution's deviation
     history: list[IterationStats] = []
     for iteration in range(config.iterations):
-        points = elites.new_empty(space.problems, config.samples, *space.shape)
-        for row, generator in zip(points, generators, strict=True):
-            row.uniform_(generator=generator)
-        low, high = space.low[:, None], space.high[:, None]
-        points = torch.lerp(low, high, points).clamp_(low, high)  # rounding
+        plans = scatter(space, uniform(space, config.samples, generators))
         if iteration == 0 and init is not None:
-            points[:, 0] = space.start(init)
-        pool_cost = torch.cat([evaluate(cost, space, points), elite_cost], dim=1)
-        elite_cost, index = pool_cost.topk(config.elites, dim=1, largest=False, sorted=True)
-        elites = take(torch.cat([points, elites], dim=1), index)
-        history.append(
-            IterationStats(
-                best_cost=elite_cost[:, 0], elite_cost=elite_cost.mean(dim=1), spread=spread
-            )
-        )
-    std, mean = torch.std_mean(elites, dim=1, correction=0)
-    mean = mean.clamp(space.low, space.high)
-    return Plan(
-        actions=space.blocks(elites[:, 0]),
-        mean=space.blocks(mean),
-        std=space.blocks(std),
-        cost=elite_cost[:, 0],
-        history=tuple(history),
-        evaluations=config.samples * config.iterations,
-    )
+            guesses = space.guesses(init)
+            plans[:, : guesses.shape[1]] = guesses
+        elites = elites.join(plans, evaluate(cost, space, plans), config.elites)
+        history.append(elites.stats(width))
+    return elites.plan(space, history, config.evaluations)
+
+
+def scatter(space: Space, level: Tensor) -> Tensor:
+    """Plans spread evenly over the space, from numbers (B, N, H, S, A) uniform on [0, 1)."""
+    points = space.between(level)
+    for one, values in zip(space.discrete, space.values, strict=True):
+        index = (level[:, :, :, 0, one.axis] * len(one.values)).long()
+        points = put(points, one.axis, pick(values, index.clamp_max(len(one.values) - 1)))
+    return space.plans(points)

@@ -16,15 +16,16 @@ from torch import Tensor
 from goalsight.checkpoint import IN_A_RUN, Checkpoint, find_checkpoint, load_checkpoint
 from goalsight.energies import arrival_cost, goal_energy
 from goalsight.errors import CheckpointError
-from goalsight_planners import CEMConfig, Plan, cem, shift
+from goalsight_planners import CEMConfig, Plan, SearchConfig, planner_for, shift
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgentConfig:
     """How an agent turns a world model into actions."""
 
-    planner: CEMConfig = field(default_factory=CEMConfig)
-    """How far it looks ahead and how hard it searches; `block` follows the checkpoint."""
+    planner: SearchConfig = field(default_factory=CEMConfig)
+    """How far it looks ahead and how hard it searches, and by its class which planner does; `block`
+    follows the checkpoint. Adam does not plan here: `act` keeps no gradients."""
     trust: float = 2.0
     """Actions are searched within this many standard deviations of the training data's mean: a
     model knows nothing of actions it never saw. Large values search all of [-1, 1]."""
@@ -49,7 +50,7 @@ class Agent:
     """Drives one environment toward a goal image.
 
     It sees pictures, proprio and the goal image, never the simulator. A decision encodes the
-    present picture (the goal was encoded once), searches action blocks by CEM in latent space,
+    present picture (the goal was encoded once), searches action blocks in latent space,
     executes `replan` blocks of the best plan, and starts the next search from the rest of it.
 
     >>> agent = Agent.load("push-tiny")  # doctest: +SKIP
@@ -104,7 +105,7 @@ class Agent:
     @property
     def evaluations_per_decision(self) -> int:
         """Candidate plans the model imagines for one decision."""
-        return self.config.planner.samples * self.config.planner.iterations
+        return self.config.planner.evaluations
 
     def reset(self, goal: NDArray[np.uint8], seed: int) -> None:
         """Begin an episode.
@@ -191,7 +192,8 @@ class Agent:
             energy = goal_energy(self.model.rollout(latents, plans, past, proprio), goal)
             return arrival_cost(energy, self.config.delay, self.config.running)
 
-        return cem(cost, self._warm, self._bounds, self.config.planner, [self._generator])
+        planner = planner_for(self.config.planner)
+        return planner(cost, self._warm, self._bounds, self.config.planner, [self._generator])
 
     @torch.inference_mode()
     def energy(self, pixels: NDArray[np.uint8]) -> float:

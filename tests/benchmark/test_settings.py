@@ -3,6 +3,7 @@ import pytest
 from goalsight.agent import AgentConfig
 from goalsight.benchmark.settings import agent_config
 from goalsight.errors import UserError
+from goalsight_planners import MPPIConfig
 
 
 def test_no_text_is_the_default() -> None:
@@ -15,6 +16,12 @@ def test_settings_of_agent_and_search_stand_side_by_side() -> None:
     assert (config.delay, config.planner.action_mode, config.replan) == (0.1, "free", 2)
 
 
+def test_a_planner_is_named_and_brings_its_own_settings() -> None:
+    config = agent_config("planner=mppi,temperature=0.2,samples=50")
+    assert isinstance(config.planner, MPPIConfig)
+    assert (config.planner.temperature, config.planner.samples) == (0.2, 50)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -22,6 +29,8 @@ def test_settings_of_agent_and_search_stand_side_by_side() -> None:
         ("samples=many", "samples takes int, got 'many'"),
         ("replan=9", "replan must be in"),
         ("block=3", "no agent setting 'block'"),
+        ("planner=best", "no planner 'best'; there are: cem, icem"),
+        ("planner=cem,temperature=1", "no agent setting 'temperature'"),
     ],
 )
 def test_what_does_not_fit_is_one_line(text: str, message: str) -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from goalsight.errors import UserError
 
 if TYPE_CHECKING:
     from goalsight.agent import AgentConfig
+    from goalsight_planners import SearchConfig
+
+NOT_TEXT = {"block", "discrete", "planner"}
+"""Fields that follow from the checkpoint, have no text form, or are read separately."""
 
 
 def agent_config(text: str) -> AgentConfig:
     """The agent's default settings with some replaced.
 
     Args:
-        text: `name=value` pairs separated by commas, such as `samples=100,delay=0.05`; names are
-            the fields of `AgentConfig` and, for the search, of `CEMConfig`.
+        text: `name=value` pairs separated by commas, such as `planner=mppi,samples=100,delay=0.05`;
+            `planner` is a name of `goalsight_planners.PLANNERS`, the others are the fields of
+            `AgentConfig` and of the planner's own config.
 
     Raises:
         UserError: if a name is unknown, lists those that exist; or if a value does not fit.
@@ -25,40 +30,51 @@ def agent_config(text: str) -> AgentConfig:
     100
     """
     from goalsight.agent import AgentConfig
-    from goalsight_planners import CEMConfig
 
-    default = AgentConfig()
-    settable: dict[str, object] = {
-        f.name: default.planner for f in fields(CEMConfig) if f.name != "block"
+    given = _pairs(text)
+    agent, search = AgentConfig(), _search(given.pop("planner", "cem"))
+    of_agent, of_search = _settable(agent), _settable(search)
+    if unknown := [name for name in given if name not in of_agent | of_search]:
+        known = ", ".join(sorted([*of_agent, *of_search, "planner"]))
+        raise UserError(f"no agent setting {unknown[0]!r}; there are: {known}")
+    values = {
+        name: _parse(name, value, type((of_agent | of_search)[name]))
+        for name, value in given.items()
     }
-    settable |= {f.name: default for f in fields(AgentConfig) if f.name != "planner"}
-    of_agent: dict[str, object] = {}
-    of_planner: dict[str, object] = {}
-    for item in filter(None, (part.strip() for part in text.split(","))):
-        name, _, value = item.partition("=")
-        if name not in settable:
-            raise UserError(f"no agent setting {name!r}; there are: {', '.join(sorted(settable))}")
-        owner = settable[name]
-        parsed = _parse(name, value, type(getattr(owner, name)))
-        (of_agent if owner is default else of_planner)[name] = parsed
+    chosen = {name: value for name, value in values.items() if name in of_search}
+    if "samples" in chosen and "elites" not in chosen:
+        chosen["elites"] = max(2, chosen["samples"] // 10)
+    rest = {name: value for name, value in values.items() if name in of_agent}
     try:
-        planner = replace(default.planner, **_with_elites(of_planner))  # type: ignore[arg-type]
-        return replace(default, planner=planner, **of_agent)  # type: ignore[arg-type]
+        return replace(agent, planner=replace(search, **chosen), **rest)
     except ValueError as error:
         raise UserError(f"agent settings: {error}") from None
 
 
-def _parse(name: str, value: str, kind: type) -> object:
+def _pairs(text: str) -> dict[str, str]:
+    """Names and values as they were written."""
+    parts = [part.strip().partition("=") for part in text.split(",") if part.strip()]
+    return {name.strip(): value.strip() for name, _, value in parts}
+
+
+def _search(name: str) -> SearchConfig:
+    """The default config of a planner that an agent can use."""
+    from goalsight_planners import PLANNERS
+
+    usable = [planner for planner in PLANNERS if planner != "adam"]  # an agent keeps no gradients
+    if name not in usable:
+        raise UserError(f"no planner {name!r}; there are: {', '.join(usable)}")
+    return PLANNERS[name].config()
+
+
+def _settable(config: Any) -> dict[str, Any]:  # noqa: ANN401  (one of several dataclasses)
+    """Names and defaults of what can be set."""
+    return {f.name: getattr(config, f.name) for f in fields(config) if f.name not in NOT_TEXT}
+
+
+def _parse(name: str, value: str, kind: type) -> Any:  # noqa: ANN401  (of the default's type)
     """The value as the type that the default has."""
     try:
         return kind(value)
     except ValueError:
         raise UserError(f"agent setting {name} takes {kind.__name__}, got {value!r}") from None
-
-
-def _with_elites(planner: dict[str, object]) -> dict[str, object]:
-    """A tenth of the samples is the elite where only the samples are said."""
-    samples = planner.get("samples")
-    if isinstance(samples, int) and "elites" not in planner:
-        return {**planner, "elites": max(2, samples // 10)}
-    return planner

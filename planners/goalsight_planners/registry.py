@@ -1,0 +1,67 @@
+"""Every planner by name, with the config it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from goalsight_planners.adam import AdamConfig, adam
+from goalsight_planners.cem import CEMConfig, cem
+from goalsight_planners.cma_es import CMAESConfig, cma_es
+from goalsight_planners.config import SearchConfig
+from goalsight_planners.icem import ICEMConfig, icem
+from goalsight_planners.limits import Projection
+from goalsight_planners.mppi import MPPIConfig, mppi
+from goalsight_planners.plan import Cost, Plan
+from goalsight_planners.random_shooting import random_shooting
+from goalsight_planners.space import Bounds
+
+
+class Planner(Protocol):
+    """The one signature; `cem` documents it. Each planner takes its own config class."""
+
+    def __call__(
+        self,
+        cost: Cost,
+        init: Tensor | None,
+        bounds: Bounds,
+        config: Any,  # noqa: ANN401 (a planner takes its own class, a registry holds them all)
+        generators: Sequence[torch.Generator],
+        *,
+        limits: Projection | None = None,
+    ) -> Plan:
+        """Search B independent problems at once."""
+
+
+class Entry(NamedTuple):
+    """A planner and the class of its config."""
+
+    function: Planner
+    config: type[SearchConfig]
+
+
+PLANNERS: dict[str, Entry] = {
+    "cem": Entry(cem, CEMConfig),
+    "icem": Entry(icem, ICEMConfig),
+    "mppi": Entry(mppi, MPPIConfig),
+    "adam": Entry(adam, AdamConfig),
+    "cma_es": Entry(cma_es, CMAESConfig),
+    "random_shooting": Entry(random_shooting, SearchConfig),
+}
+"""Planners by name: `PLANNERS["icem"].function(cost, init, bounds, config, generators)`."""
+
+
+def planner_for(config: SearchConfig) -> Planner:
+    """The planner that a config is for, by the config's class.
+
+    Raises:
+        KeyError: if no planner takes a config of just this class.
+    """
+    for entry in PLANNERS.values():
+        if type(config) is entry.config:
+            return entry.function
+    known = ", ".join(entry.config.__name__ for entry in PLANNERS.values())
+    raise KeyError(f"no planner takes a {type(config).__name__}; there are: {known}")
