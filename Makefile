@@ -6,7 +6,7 @@ SETUP := $(VENV)/.goalsight-setup
 CODE := src envs planners tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format perf manifests clean
+.PHONY: help setup demo test test-slow check format perf manifests models clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ demo: setup ## collect, train, plan and benchmark at the tiny size, under 10 min
 test: setup ## every test, under 10 minutes on 2 cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
+test-slow: setup ## the long tests that `make test` leaves out
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow $(PYTEST)
+
 check: setup ## formatting, lint, types
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
@@ -46,9 +49,17 @@ format: setup ## put the code into the house's format
 perf: setup ## control steps a second and milliseconds a plan, each beside its floor
 	$(BIN)/goalsight perf collect
 	$(BIN)/goalsight perf plan
+	rm -rf runs/perf-data
+	$(BIN)/goalsight collect --env Goalsight/Push-v0 --episodes 40 --out runs/perf-data
+	$(BIN)/goalsight perf train --config tiny --data runs/perf-data --steps 50
 
 manifests: setup ## make the benchmark's frozen pairs again; the result is committed
 	$(BIN)/python -m goalsight.benchmark.make_manifests
+
+models: setup ## every kind of model on one dataset and budget: two hours on 2 cores, resumable
+	$(BIN)/goalsight compare --comparison models --jobs 2 --page docs/models.md
+	$(BIN)/goalsight compare --comparison plannability --out runs/plannability \
+	  --data runs/compare/data --jobs 2 --page docs/models.md
 
 clean: ## remove caches and built files; keeps .venv/ and runs/
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -263,3 +263,13 @@ def test_two_processes_never_train_in_one_folder(dataset: Dataset, tmp_path: Pat
 
     run(dataset, tmp_path / "run", At(1, second), steps=2)
     assert "another goalsight train is writing" in str(refused[0])
+
+
+@pytest.mark.slow
+def test_a_compiled_run_trains_the_same_model(dataset: Dataset, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "plain", steps=3)
+    run(dataset, tmp_path / "compiled", steps=3, compile=True)
+    for name, value in weights(tmp_path / "plain").items():
+        torch.testing.assert_close(
+            weights(tmp_path / "compiled")[name], value, atol=1e-4, rtol=1e-3, msg=name
+        )
