@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from goalsight_envs.base import ArmEnv
+from goalsight_envs.policies.hand_experts import PLANS, HandExpert
 from goalsight_envs.policies.motion import push_waypoint, steer
 from goalsight_envs.policies.simple import Action, Policy
 from goalsight_envs.push import PushEnv
@@ -47,4 +48,6 @@ class PushExpert:
 
 def make_expert(env: ArmEnv, rng: np.random.Generator) -> Policy:
     """The expert of a task."""
+    if (plan := PLANS.get(type(env))) is not None:
+        return HandExpert(env, plan)
     return PushExpert(env, rng) if isinstance(env, PushEnv) else ReachExpert(env, rng)
