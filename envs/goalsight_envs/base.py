@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from goalsight_envs import gl
 from goalsight_envs.arm import JOINTS, Arm
-from goalsight_envs.placing import SUBSTEPS
+from goalsight_envs.placing import CONTROL_DT, substeps
 from goalsight_envs.state import layout, read_state, write_state
 
 Array = NDArray[np.float64]
@@ -48,7 +48,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
-    control_dt: ClassVar[float] = 0.1
+    control_dt: ClassVar[float] = CONTROL_DT
     """Seconds per control step."""
     camera: ClassVar[str] = "front"
     action_names: ClassVar[list[str]] = ["dx", "dy", "dz", "gripper"]
@@ -172,7 +172,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         if command.shape != (4,) or not np.isfinite(command).all():
             raise ValueError(f"action must be 4 finite numbers, got {np.asarray(action)!r}")
         self.arm.apply(self.data, np.clip(command, -1.0, 1.0))
-        mujoco.mj_step(self.model, self.data, nstep=SUBSTEPS)
+        mujoco.mj_step(self.model, self.data, nstep=substeps(self.model))
         mujoco.mj_kinematics(self.model, self.data)
         observation, info = self._observation(), self._info()
         reward = self.compute_reward(

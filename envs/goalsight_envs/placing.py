@@ -14,8 +14,8 @@ from goalsight_envs.state import read_state
 
 Array = NDArray[np.float64]
 
-SUBSTEPS = 10
-"""Physics steps of 0.01 s in a control step."""
+CONTROL_DT = 0.1
+"""Seconds per control step."""
 CUBE_REST = 0.03
 """Height of a cube's centre when it lies on the table, half its edge [m]."""
 
@@ -37,6 +37,11 @@ class Arrangement:
     """Each cube's centre (3,) [m] and turn about the vertical [rad]."""
     drawer: float | None = None
     """How far the drawer is open [m]; None where the scene has none."""
+
+
+def substeps(model: mujoco.MjModel) -> int:
+    """Physics steps in a control step; scenes differ in how fine theirs are."""
+    return round(CONTROL_DT / model.opt.timestep)
 
 
 def arrange(
@@ -62,7 +67,7 @@ def arrange(
         data.joint(name).qpos[:] = [*position, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
     if arrangement.drawer is not None:
         data.joint("drawer").qpos[0] = arrangement.drawer
-    mujoco.mj_step(arm.model, data, nstep=control_steps * SUBSTEPS)
+    mujoco.mj_step(arm.model, data, nstep=control_steps * substeps(arm.model))
     mujoco.mj_kinematics(arm.model, data)
     return read_state(arm.model, data)
 
