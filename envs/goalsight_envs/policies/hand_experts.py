@@ -81,8 +81,12 @@ def stack_at_goal(env: ArmEnv) -> Move | None:
 
 def drawer_at_goal(env: ArmEnv) -> Move | None:
     """Drawer: the drawer to its opening, then away."""
-    move = set_drawer(env, cabinet.opening(env.goal_data))
-    return leave(env, goal_fingertip(env)) if move is None else move
+    if (move := set_drawer(env, cabinet.opening(env.goal_data))) is not None:
+        return move
+    around = np.abs(env.arm.fingertip(env.data) - cabinet.handle(env.data)).max() < 0.03
+    if around and (move := let_go(env)) is not None:
+        return move
+    return leave(env, goal_fingertip(env))
 
 
 def put_away(env: ArmEnv) -> Move | None:

@@ -147,7 +147,9 @@ def leave(env: ArmEnv, target: Array) -> Move | None:
 def set_drawer(env: ArmEnv, opening: float, tolerance: float = 0.004) -> Move | None:
     """Take the handle and bring the drawer to an opening [m]; None when it is there."""
     off = opening - cabinet.opening(env.data)
-    if abs(off) < tolerance:
+    gripped = env.arm.opening(env.data) < 0.03
+    # A hand that has let go has moved the drawer a little; it need not come back for that.
+    if abs(off) < (tolerance if gripped else 2.5 * tolerance):
         return None
     fingertip = env.arm.fingertip(env.data)
     grip = cabinet.handle(env.data)
@@ -155,7 +157,7 @@ def set_drawer(env: ArmEnv, opening: float, tolerance: float = 0.004) -> Move | 
     aside = np.abs(fingertip - grip)
     if aside[0] < 0.025 and aside[1] < 0.02 and aside[2] < 0.02:
         # The open fingers reach around the handle; pulling begins when they have closed on it.
-        pull = off if env.arm.opening(env.data) < 0.03 else 0.0
+        pull = off if gripped else 0.0
         return Move(grip + [0.0, pull, 0.0], -1.0)
     if aside[:2].max() < 0.015 and env.arm.opening(env.data) < OPEN - 0.01:
         return Move(np.array([*grip[:2], cabinet.OVER]), 1.0)
