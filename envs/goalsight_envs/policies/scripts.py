@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -139,9 +140,9 @@ def recover(env: ArmEnv, rng: np.random.Generator) -> Iterator[Move]:
 
 def drawer(env: ArmEnv, rng: np.random.Generator) -> Iterator[Move]:
     """Take the handle and pull or push it somewhere, or shove it with the closed hand."""
-    opening = rng.uniform(0.0, cabinet.TRAVEL)
     if rng.random() < 0.6:
-        yield from repeat(lambda: skills.set_drawer(env, opening), 45)
+        for opening in rng.uniform(0.0, cabinet.TRAVEL, int(rng.integers(1, 5))):
+            yield from repeat(partial(skills.set_drawer, env, float(opening)), 30)
         yield from repeat(lambda: skills.let_go(env), int(rng.integers(0, 8)))
         return
     side = 1.0 if rng.random() < 0.6 else -1.0  # from outside, to shut it, or from behind the handle
