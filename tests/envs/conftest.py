@@ -9,6 +9,7 @@ import pytest
 
 import goalsight_envs
 from goalsight_envs.base import ArmEnv
+from goalsight_envs.one_cube import OneCubeEnv
 
 TASKS = sorted(name for name in gymnasium.registry if name.startswith("Goalsight/"))
 assert goalsight_envs.MAX_EPISODE_STEPS  # importing the package is what registers them
@@ -39,8 +40,9 @@ def blind(request: pytest.FixtureRequest) -> Iterator[ArmEnv]:
 
 
 @pytest.fixture(scope="session")
-def arm_env() -> Iterator[ArmEnv]:
+def arm_env() -> Iterator[OneCubeEnv]:
     """One task without pictures, where all tasks are alike."""
-    made = make(TASKS[0], observe_pixels=False)
+    made = make("Goalsight/Push-v0", observe_pixels=False)
+    assert isinstance(made, OneCubeEnv)
     yield made
     made.close()
