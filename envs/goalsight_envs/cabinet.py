@@ -34,7 +34,7 @@ def opening(data: mujoco.MjData) -> float:
 
 def middle(data: mujoco.MjData) -> Array:
     """(3,) where a cube's centre is that lies in the middle of the drawer [m]."""
-    return np.array(data.body("drawer").xpos) + [0.0, 0.003, FLOOR + 0.03]
+    return np.asarray(np.add(data.body("drawer").xpos, [0.0, 0.003, FLOOR + 0.03]))
 
 
 def holds(data: mujoco.MjData, cube: Array) -> bool:
@@ -44,5 +44,5 @@ def holds(data: mujoco.MjData, cube: Array) -> bool:
 
 
 def clear_of_cabinet(fingertip: Array, drawer: float) -> bool:
-    """Whether the gripper at (3,) touches nothing of a cabinet whose drawer is `drawer` [m] open."""
+    """Whether the gripper at (3,) is clear of a cabinet whose drawer is open so far [m]."""
     return bool(fingertip[2] > OVER or fingertip[1] > SHUT + drawer + 0.09)

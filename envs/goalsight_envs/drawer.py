@@ -18,7 +18,7 @@ class DrawerEnv(ArmEnv):
     | what | shape | meaning | unit |
     |---|---|---|---|
     | observation, action | (11,), (4,) | those of `ArmEnv` | rad, m |
-    | `achieved_goal` | (3,) | centre of the handle; it moves along y only, as the drawer opens | m |
+    | `achieved_goal` | (3,) | centre of the handle; as the drawer opens it moves along y | m |
     | success | distance <= 0.02 | between the handle and its place in the goal | m |
     | start | | drawer open 0 to 14 cm, shut in a third of the episodes; arm anywhere | |
     | random goal | | drawer open 0 to 14 cm, 4 cm away at least; arm above the handle | |

@@ -22,7 +22,7 @@ class GraspEnv(OneCubeEnv):
     |---|---|---|---|
     | observation, action | (11,), (4,) | those of `ArmEnv` | rad, m |
     | `achieved_goal` | (3,) | centre of the cube | m |
-    | success | distance <= 0.04 | and 0.05 above the table, or as high as the goal if it is lower | m |
+    | success | distance <= 0.04 | and lifted 0.05, or as far as the goal if that is less | m |
     | start | | cube on the table, turned 17 degrees at most; arm anywhere | |
     | random goal | | the fingers hold the cube 6 to 15 cm up, anywhere | |
     """

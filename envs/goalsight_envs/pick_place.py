@@ -19,7 +19,7 @@ class PickPlaceEnv(OneCubeEnv):
     |---|---|---|---|
     | observation, action | (11,), (4,) | those of `ArmEnv` | rad, m |
     | `achieved_goal` | (4,) | centre of the cube, distance between the pads | m |
-    | success | distance <= 0.04 | of the cube; pads 0.07 apart, or as far as in the goal if less | m |
+    | success | distance <= 0.04 | and pads 0.07 apart, or as far as in the goal if less | m |
     | start | | cube on the table, turned 17 degrees at most; arm anywhere | |
     | random goal | | cube elsewhere on the table, the open gripper above it | |
     """

@@ -1,4 +1,4 @@
-"""Where things are when an episode begins: the arm, cubes and a drawer put in place, then at rest."""
+"""Where things are when an episode begins: arm, cubes and drawer put in place, then at rest."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Arrangement:
 
 def substeps(model: mujoco.MjModel) -> int:
     """Physics steps in a control step; scenes differ in how fine theirs are."""
-    return round(CONTROL_DT / model.opt.timestep)
+    return round(CONTROL_DT / float(model.opt.timestep))
 
 
 def arrange(
@@ -83,7 +83,7 @@ def yaw_of(quaternion: Array) -> float:
 
 
 def clear_of_cubes(fingertip: Array, cubes: Iterable[Array]) -> bool:
-    """Whether the open gripper at (3,) touches none of the cubes on the table, (2,) or (3,) each."""
+    """Whether the open gripper at (3,) is clear of cubes on the table, (2,) or (3,) each."""
     return bool(
         fingertip[2] > 0.09
         or all(np.linalg.norm(fingertip[:2] - cube[:2]) > 0.09 for cube in cubes)

@@ -31,7 +31,7 @@ class SceneEnv(ArmEnv):
     | `achieved_goal` | (6,) | centre of the cube, centre of the handle | m |
     | distance | | the larger of the cube's error and twice the handle's | m |
     | success | distance <= 0.04 | so 0.04 for the cube and 0.02 for the drawer | m |
-    | start | | cube on the table, drawer open 0 to 14 cm, shut in half the episodes; arm anywhere | |
+    | start | | cube on the table; drawer open 0 to 14 cm, shut in half the episodes | |
     | random goal | | cube in the drawer, which is open 5 cm at most; arm above | |
 
     The roof of the cabinet is glass: the goal picture shows the cube that was put away.
@@ -50,7 +50,8 @@ class SceneEnv(ArmEnv):
         """(*B,) the larger of the cube's error and twice the drawer's [m]."""
         offset = achieved - desired
         cube = np.linalg.norm(offset[..., :3], axis=-1)
-        return np.maximum(cube, 2 * np.linalg.norm(offset[..., 3:], axis=-1))
+        drawer = np.linalg.norm(offset[..., 3:], axis=-1)
+        return np.asarray(np.maximum(cube, 2 * drawer))
 
     def is_goal(self, goal: Array) -> bool:
         """Whether the cube is in a drawer that is nearly shut."""
@@ -75,11 +76,9 @@ class SceneEnv(ArmEnv):
         rng = self.np_random
         drawer = rng.uniform(0.0, GOAL_OPENING)
         handle_now = np.array([0.47, SHUT + drawer, 0.0])
-        cube = handle_now + [0.0, -0.063, FLOOR + CUBE_REST]
+        cube = np.add(handle_now, [0.0, -0.063, FLOOR + CUBE_REST])
         cube[:2] += rng.uniform(-0.012, 0.012, 2)
         fingertip = handle_now + rng.uniform([-0.05, -0.05, 0.16], [0.05, 0.05, 0.21])
         pose = (cube, float(rng.uniform(-0.1, 0.1)))
-        there = Arrangement(
-            fingertip=fingertip, opening=0.08, cubes={"cube": pose}, drawer=drawer
-        )
+        there = Arrangement(fingertip=fingertip, opening=0.08, cubes={"cube": pose}, drawer=drawer)
         return arrange(self.arm, self.goal_data, there, control_steps=10)

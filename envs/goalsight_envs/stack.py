@@ -32,10 +32,11 @@ class StackEnv(ArmEnv):
     | observation, action | (11,), (4,) | those of `ArmEnv` | rad, m |
     | `achieved_goal` | (7,) | centres of the red and the blue cube, distance between the pads | m |
     | distance | | of the cube that is further from its goal | m |
-    | success | distance <= 0.04 | height of red over blue within 0.015 of the goal's; pads 0.07 apart, or as far as in the goal if less | m |
+    | success | distance <= 0.04 | and height of red over blue within 0.015 of the goal's | m |
+    | | | and pads 0.07 apart, or as far as in the goal if less | m |
     | start | | both cubes on the table, 12 cm apart, turned 17 degrees at most; arm anywhere | |
-    | random goal | | one of them, drawn at random, on the other, which stays; open gripper above | |
-    """  # noqa: E501
+    | random goal | | one of them, either, on the other, which stays; open gripper above | |
+    """
 
     scene: ClassVar[str] = "stack.xml"
     cubes: ClassVar[tuple[str, ...]] = ("cube", "blue_cube")
@@ -51,10 +52,11 @@ class StackEnv(ArmEnv):
         """(*B,) how far the cube is that is further from its goal [m]."""
         offset = achieved - desired
         red = np.linalg.norm(offset[..., :3], axis=-1)
-        return np.maximum(red, np.linalg.norm(offset[..., 3:6], axis=-1))
+        blue = np.linalg.norm(offset[..., 3:6], axis=-1)
+        return np.asarray(np.maximum(red, blue))
 
     def succeeded(self, achieved: Array, desired: Array) -> NDArray[np.bool_]:
-        """(*B,) whether the cubes are near their goals and stacked alike, and the gripper is open."""
+        """(*B,) whether the cubes are near their goals and stacked alike, the gripper open."""
         over = achieved[..., 2] - achieved[..., 5] - (desired[..., 2] - desired[..., 5])
         open_enough = achieved[..., 6] >= np.minimum(desired[..., 6], OPEN)
         return super().succeeded(achieved, desired) & (np.abs(over) <= LEVEL) & open_enough
@@ -86,7 +88,7 @@ class StackEnv(ArmEnv):
         upper, lower = self.cubes if rng.random() < 0.5 else self.cubes[::-1]
         body = self.data.body(lower)
         base, yaw = np.array(body.xpos), yaw_of(body.xquat)
-        top = base + [*rng.uniform(-0.005, 0.005, 2), 2 * CUBE_REST]
+        top = np.add(base, [*rng.uniform(-0.005, 0.005, 2), 2 * CUBE_REST])
         above = rng.uniform([-0.03, -0.03, 0.07], [0.03, 0.03, 0.11])
         fingertip = np.clip(top + above, self.arm.low, self.arm.high)
         cubes = {lower: (base, yaw), upper: (top, float(rng.uniform(-0.1, 0.1)))}

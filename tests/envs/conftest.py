@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gymnasium
 import pytest
@@ -46,3 +46,17 @@ def arm_env() -> Iterator[OneCubeEnv]:
     assert isinstance(made, OneCubeEnv)
     yield made
     made.close()
+
+
+@pytest.fixture
+def blind_task() -> Iterator[Callable[[str], ArmEnv]]:
+    """Makes a task by its short name, without pictures, and closes it after the test."""
+    made: list[ArmEnv] = []
+
+    def make_one(name: str) -> ArmEnv:
+        made.append(make(f"Goalsight/{name}-v0", observe_pixels=False))
+        return made[-1]
+
+    yield make_one
+    for env in made:
+        env.close()

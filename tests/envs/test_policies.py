@@ -11,7 +11,7 @@ import pytest
 from goalsight_envs.base import ArmEnv
 from goalsight_envs.policies import POLICIES, PlayPolicy, make_policy
 
-EPISODES, BUDGET, HELD = 6, 150, 5
+EPISODES, BUDGET, HELD = 4, 150, 5
 
 
 def successes(env: ArmEnv, name: str) -> int:

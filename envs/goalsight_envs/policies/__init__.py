@@ -11,8 +11,8 @@ import numpy as np
 
 from goalsight_envs.base import ArmEnv
 from goalsight_envs.policies.expert import make_expert
-from goalsight_envs.policies.play import PlayPolicy
 from goalsight_envs.policies.hand_experts import PLANS
+from goalsight_envs.policies.play import PlayPolicy
 from goalsight_envs.policies.simple import HoldPolicy, Policy, RandomPolicy
 from goalsight_envs.policies.task_play import TaskPlayPolicy
 

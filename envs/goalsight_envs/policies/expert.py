@@ -58,7 +58,7 @@ class PushExpert:
         if holding(env, "cube") or (np.abs(behind - reachable).max() > 0.01 and not arrived):
             askew = abs((yaw_of(cube.xquat) + np.pi / 4) % (np.pi / 2) - np.pi / 4)
             if askew < ASKEW or holding(env, "cube"):
-                return action_of(env, put_down(env, "cube", goal, goal + [0.0, 0.0, 0.1]))
+                return action_of(env, put_down(env, "cube", goal, np.add(goal, [0.0, 0.0, 0.1])))
             outer = np.array([*reachable, LOW])
             return action_of(env, Move(over(env, outer, CLEAR), -1.0))
         waypoint = push_waypoint(env, goal[:2])

@@ -97,7 +97,7 @@ def put_away(env: ArmEnv) -> Move | None:
     if cabinet.opening(env.data) < cabinet.ROOM and not holding(env, "cube"):
         return set_drawer(env, cabinet.TRAVEL - 0.003)
     middle = cabinet.middle(env.data)
-    return put_down(env, "cube", middle, middle + [0.0, 0.0, 0.12])
+    return put_down(env, "cube", middle, np.add(middle, [0.0, 0.0, 0.12]))
 
 
 class HandExpert:

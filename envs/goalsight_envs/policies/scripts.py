@@ -50,6 +50,12 @@ def somewhere(env: ArmEnv, rng: np.random.Generator, margin: float = 0.03) -> Ar
     return rng.uniform(low, high)
 
 
+def higher(env: ArmEnv, by: float) -> Array:
+    """(3,) a fingertip position straight above the present one, inside the workspace [m]."""
+    above = np.add(env.arm.fingertip(env.data), [0.0, 0.0, by])
+    return np.asarray(np.minimum(above, env.arm.high))
+
+
 def some_cube(env: ArmEnv, rng: np.random.Generator) -> str:
     """One of the scene's cubes; of those stacked, the upper."""
     heights = [float(env.data.body(name).xpos[2]) for name in env.cubes]
@@ -103,8 +109,8 @@ def carry(env: ArmEnv, rng: np.random.Generator) -> Iterator[Move]:
         down = np.array([*target[:2], lowest + (cabinet.FLOOR if env.drawer else 0.0)])
         yield from repeat(lambda: skills.carry(env, name, down), 12)
     yield from repeat(lambda: skills.let_go(env), 8)
-    above = env.arm.fingertip(env.data) + [0.0, 0.0, rng.uniform(0.05, 0.12)]
-    yield from repeat(lambda: skills.leave(env, np.minimum(above, env.arm.high)), 8)
+    above = higher(env, rng.uniform(0.05, 0.12))
+    yield from repeat(lambda: skills.leave(env, above), 8)
 
 
 def miss(env: ArmEnv, rng: np.random.Generator) -> Iterator[Move]:
@@ -112,7 +118,7 @@ def miss(env: ArmEnv, rng: np.random.Generator) -> Iterator[Move]:
     name = some_cube(env, rng)
     offset = rng.normal(0.0, 0.025, 2)
     yield from repeat(lambda: skills.grasp(env, name, offset), 25)
-    up = np.minimum(env.arm.fingertip(env.data) + [0.0, 0.0, 0.08], env.arm.high)
+    up = higher(env, 0.08)
     for _ in range(5):
         yield Move(up, -1.0)
     if rng.random() < 0.7:
@@ -133,7 +139,7 @@ def recover(env: ArmEnv, rng: np.random.Generator) -> Iterator[Move]:
         yield Move(skills.over(env, stuck, height), gripper)
     yield from stay(env, int(rng.integers(0, 6)))
     yield from take(env, name)
-    up = np.minimum(env.arm.fingertip(env.data) + [0.0, 0.0, rng.uniform(0.04, 0.1)], env.arm.high)
+    up = higher(env, rng.uniform(0.04, 0.1))
     for _ in range(6):
         yield Move(up, -1.0)
 
@@ -145,11 +151,13 @@ def drawer(env: ArmEnv, rng: np.random.Generator) -> Iterator[Move]:
             yield from repeat(partial(skills.set_drawer, env, float(opening)), 30)
         yield from repeat(lambda: skills.let_go(env), int(rng.integers(0, 8)))
         return
-    side = 1.0 if rng.random() < 0.6 else -1.0  # from outside, to shut it, or from behind the handle
-    beside = cabinet.handle(env.data) + [rng.normal(0.0, 0.012), 0.05 * side, 0.0]
+    side = (
+        1.0 if rng.random() < 0.6 else -1.0
+    )  # from outside, to shut it, or from behind the handle
+    beside = np.add(cabinet.handle(env.data), [rng.normal(0.0, 0.012), 0.05 * side, 0.0])
     beside[2] = cabinet.GRIP
     yield from repeat(lambda: _reach(env, beside), 25)
-    through = beside - [0.0, rng.uniform(0.05, 0.18) * side, 0.0]
+    through = np.subtract(beside, [0.0, rng.uniform(0.05, 0.18) * side, 0.0])
     for _ in range(15):
         yield Move(through, -0.7)
 
@@ -162,10 +170,10 @@ def stack(env: ArmEnv, rng: np.random.Generator) -> Iterator[Move]:
     if not skills.holding(env, upper):
         return
     error = rng.normal(0.0, 0.01, 2) * (1.0 if rng.random() < 0.7 else 2.5)
-    top = np.array(env.data.body(lower).xpos) + [*error, 2 * CUBE_REST + 0.004]
+    top = np.add(env.data.body(lower).xpos, [*error, 2 * CUBE_REST + 0.004])
     yield from repeat(lambda: skills.carry(env, upper, top), 35)
     yield from repeat(lambda: skills.let_go(env), 8)
-    above = np.minimum(env.arm.fingertip(env.data) + [0.0, 0.0, 0.08], env.arm.high)
+    above = higher(env, 0.08)
     yield from repeat(lambda: skills.leave(env, above), 8)
 
 

@@ -101,7 +101,7 @@ def grasp(env: ArmEnv, name: str, offset: Array | None = None) -> Move | None:
         return Move(cube, -1.0)
     if aside[:2].max() < 0.009 and opening > OPEN:
         return Move(cube, 1.0)
-    hover = cube + [0.0, 0.0, HOVER]
+    hover = np.add(cube, [0.0, 0.0, HOVER])
     if aside[:2].max() > 0.015:
         hover = over(env, hover, max(cruise(env), hover[2]))
     return Move(hover, 1.0)
@@ -158,7 +158,7 @@ def set_drawer(env: ArmEnv, opening: float, tolerance: float = 0.004) -> Move | 
     if aside[0] < 0.025 and aside[1] < 0.02 and aside[2] < 0.02:
         # The open fingers reach around the handle; pulling begins when they have closed on it.
         pull = off if gripped else 0.0
-        return Move(grip + [0.0, pull, 0.0], -1.0)
+        return Move(np.add(grip, [0.0, pull, 0.0]), -1.0)
     if aside[:2].max() < 0.015 and env.arm.opening(env.data) < OPEN - 0.01:
         return Move(np.array([*grip[:2], cabinet.OVER]), 1.0)
     return Move(over(env, grip, cabinet.OVER), 1.0)

@@ -67,9 +67,17 @@ class TaskPlayPolicy:
     def __init__(
         self, env: ArmEnv, rng: np.random.Generator, config: TaskPlayConfig | None = None
     ) -> None:
-        """Drive `env`, drawing every choice from `rng`."""
+        """Drive `env`, drawing every choice from `rng`.
+
+        Raises:
+            ValueError: if the mix has only scripts that the scene has no objects for.
+        """
         self.env, self.rng, self.config = env, rng, config or TaskPlayConfig()
         shares = {name: getattr(self.config.mix, name) for name in scripts.for_scene(env)}
+        if sum(shares.values()) == 0:
+            raise ValueError(
+                f"no script of the mix can be played in {env.scene}; it has: {', '.join(shares)}"
+            )
         self._names = list(shares)
         self._shares = np.array(list(shares.values())) / sum(shares.values())
         self.reset()
@@ -77,6 +85,7 @@ class TaskPlayPolicy:
     def reset(self) -> None:
         """Begin with a fresh script and fresh noise."""
         self.script = ""
+        """Name of the script that is being played."""
         self._noise = np.zeros(4)
         self._moves: Iterator[Move] = iter(())
         self._left = 0
