@@ -21,7 +21,6 @@ from goalsight_envs.policies.skills import (
     leave,
     let_go,
     set_drawer,
-    squeezing,
 )
 from goalsight_envs.scene import SceneEnv
 from goalsight_envs.stack import StackEnv
@@ -49,8 +48,6 @@ def put_down(env: ArmEnv, name: str, target: Array, away: Array) -> Move | None:
     cube = np.array(env.data.body(name).xpos)
     aside = np.abs(cube - target)
     if aside[:2].max() < 0.014 and aside[2] < 0.01:
-        if np.abs(env.arm.fingertip(env.data) - cube).max() < 0.04 and squeezing(env):
-            return let_go(env)
         if (move := let_go(env)) is not None:
             return move
         return leave(env, away)
