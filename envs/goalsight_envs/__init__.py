@@ -19,10 +19,19 @@ import gymnasium
 MAX_EPISODE_STEPS = 200
 """Control steps after which a registered environment truncates."""
 
-for _task in ("Reach", "Push"):
+_TASKS = {
+    "Reach": "reach",
+    "Push": "push",
+    "Grasp": "grasp",
+    "PickPlace": "pick_place",
+    "Drawer": "drawer",
+    "Stack": "stack",
+    "Scene": "scene",
+}
+for _task, _module in _TASKS.items():
     gymnasium.register(
         id=f"Goalsight/{_task}-v0",
-        entry_point=f"goalsight_envs.{_task.lower()}:{_task}Env",
+        entry_point=f"goalsight_envs.{_module}:{_task}Env",
         max_episode_steps=MAX_EPISODE_STEPS,
     )
 

@@ -1,4 +1,4 @@
-"""The scene all tasks share: arm, table, cube, camera; a goal environment over its full state."""
+"""What all tasks share: arm, table, camera, and a goal environment over the full solver state."""
 
 from __future__ import annotations
 
@@ -14,16 +14,14 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from goalsight_envs import gl
-from goalsight_envs.arm import HOME, JOINTS, Arm
+from goalsight_envs.arm import JOINTS, Arm
+from goalsight_envs.placing import CONTROL_DT, substeps
 from goalsight_envs.state import layout, read_state, write_state
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 
-SCENE = Path(__file__).parent / "assets" / "scene.xml"
-SUBSTEPS = 10
-CUBE_REST = 0.03
-"""Height of the cube's centre when it lies on the table [m]."""
+ASSETS = Path(__file__).parent / "assets"
 
 
 class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
@@ -42,24 +40,31 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
     |---|---|---|---|
     | `pixels` | (H, W, 3) uint8 | the front camera | RGB |
     | `observation` | (11,) float32 | proprio: 7 joint angles, opening, fingertip x, y, z | rad, m |
-    | `achieved_goal` | (3,) float64 | what the task measures now (simulator truth) | m |
-    | `desired_goal` | (3,) float64 | the same in the goal state (simulator truth) | m |
+    | `achieved_goal` | (G,) float64 | what the task measures now (simulator truth) | m |
+    | `desired_goal` | (G,) float64 | the same in the goal state (simulator truth) | m |
 
-    Reward is 0 inside `success_threshold`, else -1. An episode never terminates by itself.
+    G is 3 unless the task says otherwise. Reward is 0 where the task has `succeeded`, by default
+    inside `success_threshold`, else -1. An episode never terminates by itself.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
-    control_dt: ClassVar[float] = 0.1
+    control_dt: ClassVar[float] = CONTROL_DT
     """Seconds per control step."""
     camera: ClassVar[str] = "front"
     action_names: ClassVar[list[str]] = ["dx", "dy", "dz", "gripper"]
     proprio_names: ClassVar[list[str]] = [*JOINTS, "opening", "ee_x", "ee_y", "ee_z"]
+    scene: ClassVar[str] = "scene.xml"
+    """File of the scene in `assets/`."""
+    cubes: ClassVar[tuple[str, ...]] = ("cube",)
+    """Bodies of the scene's cubes; each is its own free joint."""
+    drawer: ClassVar[bool] = False
+    """Whether the scene has the cabinet."""
     success_threshold: ClassVar[float]
     """Largest distance to the goal that counts as success [m]."""
     min_displacement: ClassVar[float]
     """Distance a benchmark pair must at least ask for [m]."""
     play_interact: ClassVar[float] = 0.7
-    """Share of play that pushes the cube somewhere."""
+    """Share of waypoint play that pushes the cube somewhere, see `PlayConfig`."""
 
     def __init__(
         self,
@@ -76,7 +81,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
             render_mode: `rgb_array` is the only one.
         """
         self.renderer = gl.select_backend()
-        self.model = mujoco.MjModel.from_xml_path(str(SCENE))
+        self.model = mujoco.MjModel.from_xml_path(str(ASSETS / self.scene))
         self.data = mujoco.MjData(self.model)
         self.goal_data = mujoco.MjData(self.model)
         self.arm = Arm(self.model)
@@ -85,13 +90,14 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         self.goal_state: Array = read_state(self.model, self.data)
         """(S,) full solver state of the goal."""
         self.action_space = spaces.Box(-1.0, 1.0, (4,), np.float32)
-        position = spaces.Box(-np.inf, np.inf, (3,), np.float64)
+        mujoco.mj_kinematics(self.model, self.data)
+        goal = spaces.Box(-np.inf, np.inf, self.achieved(self.data).shape, np.float64)
         self.observation_space: spaces.Space[Any] = spaces.Dict(
             {
                 "pixels": spaces.Box(0, 255, (size, size, 3), np.uint8),
                 "observation": spaces.Box(-np.inf, np.inf, (11,), np.float32),
-                "achieved_goal": position,
-                "desired_goal": position,
+                "achieved_goal": goal,
+                "desired_goal": goal,
             }
         )
 
@@ -99,11 +105,31 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
 
     @abstractmethod
     def achieved(self, data: mujoco.MjData) -> Array:
-        """(3,) position [m] the task measures."""
+        """(G,) what the task measures, its positions first [m]."""
+
+    @abstractmethod
+    def random_start(self) -> None:
+        """Put the running episode into a start drawn with `np_random`."""
 
     @abstractmethod
     def sample_goal(self) -> Array:
         """(S,) full solver state of a goal independent of the start, drawn with `np_random`."""
+
+    def goal_distance(self, achieved: Array, desired: Array) -> Array:
+        """(*B,) how far (*B, G) measured goals are from (*B, G) desired ones [m]."""
+        return np.asarray(np.linalg.norm(achieved - desired, axis=-1))
+
+    def succeeded(self, achieved: Array, desired: Array) -> NDArray[np.bool_]:
+        """(*B,) whether (*B, G) measured goals fulfil (*B, G) desired ones.
+
+        A task that asks for more than a distance adds it here, relative to the desired goal: what
+        was achieved always fulfils itself, so that hindsight relabelling holds.
+        """
+        return np.asarray(self.goal_distance(achieved, desired) <= self.success_threshold)
+
+    def is_goal(self, goal: Array) -> bool:
+        """Whether a (G,) measurement shows the task done, and so may be the goal of a pair."""
+        return True
 
     # -- Gymnasium ---------------------------------------------------------------------------
 
@@ -129,7 +155,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         if "state" in states:
             self.restore(states["state"])
         else:
-            self._random_start()
+            self.random_start()
         self.goal_state = states["goal_state"] if "goal_state" in states else self.sample_goal()
         write_state(self.model, self.goal_data, self.goal_state)
         return self._observation(), self._info()
@@ -146,7 +172,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         if command.shape != (4,) or not np.isfinite(command).all():
             raise ValueError(f"action must be 4 finite numbers, got {np.asarray(action)!r}")
         self.arm.apply(self.data, np.clip(command, -1.0, 1.0))
-        mujoco.mj_step(self.model, self.data, nstep=SUBSTEPS)
+        mujoco.mj_step(self.model, self.data, nstep=substeps(self.model))
         mujoco.mj_kinematics(self.model, self.data)
         observation, info = self._observation(), self._info()
         reward = self.compute_reward(
@@ -155,18 +181,17 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         return observation, float(reward), False, False, info
 
     def compute_reward(self, achieved_goal: Array, desired_goal: Array, info: object) -> Array:
-        """Sparse reward of a goal environment: 0 inside the threshold, else -1.
+        """Sparse reward of a goal environment: 0 where the goal is fulfilled, else -1.
 
         Args:
-            achieved_goal: (*B, 3) positions [m].
-            desired_goal: (*B, 3) positions [m].
+            achieved_goal: (*B, G) measured [m].
+            desired_goal: (*B, G) desired [m].
             info: unused; part of the goal-environment contract.
 
         Returns:
             (*B,) rewards.
         """
-        distance = np.linalg.norm(achieved_goal - desired_goal, axis=-1)
-        return -np.asarray(distance > self.success_threshold, np.float64)
+        return np.asarray(self.succeeded(achieved_goal, desired_goal), np.float64) - 1.0
 
     def render(self) -> Pixels:
         """(H, W, 3) picture of the scene as it is."""
@@ -204,60 +229,20 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         for state in (a, b):
             write_state(self.model, scratch, self._checked(state))
             positions.append(self.achieved(scratch))
-        return float(np.linalg.norm(positions[0] - positions[1]))
+        return float(self.goal_distance(*positions))
 
     def truth(self) -> dict[str, NDArray[np.float32]]:
         """Simulator truth for the dataset's `state.*` columns; never a model input."""
-        cube = self.data.body("cube")
-        named = {
-            "ee_pos": self.arm.fingertip(self.data),
-            "cube_pos": cube.xpos,
-            "cube_quat": cube.xquat,
-            "opening": np.array([self.arm.opening(self.data)]),
-        }
+        named = {"ee_pos": self.arm.fingertip(self.data)}
+        for name in self.cubes:
+            body = self.data.body(name)
+            named |= {f"{name}_pos": body.xpos, f"{name}_quat": body.xquat}
+        named["opening"] = np.array([self.arm.opening(self.data)])
+        if self.drawer:
+            named["drawer"] = self.data.joint("drawer").qpos
         return {name: np.array(value, np.float32) for name, value in named.items()}
 
     # -- helpers -----------------------------------------------------------------------------
-
-    def place(self, data: mujoco.MjData, fingertip: Array, opening: float, cube: Array) -> Array:
-        """Set the arm and the cube by position, let them come to rest; the full state (S,).
-
-        Args:
-            data: simulation to write.
-            fingertip: (3,) fingertip position [m].
-            opening: distance between the pads [m].
-            cube: (3,) x [m], y [m], yaw [rad] of the cube on the table.
-        """
-        mujoco.mj_resetData(self.model, data)
-        joints = self.arm.solve(fingertip, HOME, 40)
-        data.qpos[self.arm.qpos] = data.ctrl[self.arm.ctrl] = joints
-        data.qpos[self.arm.finger_qpos] = data.ctrl[self.arm.finger_ctrl] = opening / 2
-        half = cube[2] / 2
-        data.joint("cube").qpos[:] = [*cube[:2], CUBE_REST, np.cos(half), 0, 0, np.sin(half)]
-        mujoco.mj_step(self.model, data, nstep=2 * SUBSTEPS)
-        mujoco.mj_kinematics(self.model, data)
-        return read_state(self.model, data)
-
-    def random_placement(self, keep_cube: bool = False) -> tuple[Array, float, Array]:
-        """Fingertip, opening and cube drawn at random, arm clear of the cube.
-
-        Args:
-            keep_cube: the cube stays where it is in the running episode.
-        """
-        rng, low, high = self.np_random, self.arm.low, self.arm.high
-        body = self.data.body("cube")
-        while True:
-            yaw = rng.uniform(-np.pi / 4, np.pi / 4)
-            cube = np.array([*rng.uniform(low[:2] + 0.04, high[:2] - 0.04), yaw])
-            if keep_cube:
-                w, _, _, z = body.xquat
-                cube = np.array([*body.xpos[:2], 2 * np.arctan2(z, w)])
-            fingertip = rng.uniform(low, high)
-            if fingertip[2] > 0.09 or np.linalg.norm(fingertip[:2] - cube[:2]) > 0.09:
-                return fingertip, 0.08 * float(rng.random() < 0.1), cube
-
-    def _random_start(self) -> None:
-        self.place(self.data, *self.random_placement())
 
     def _checked(self, state: Array) -> Array:
         state, size = np.asarray(state, np.float64), self.goal_state.size
@@ -281,9 +266,11 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         }
 
     def _info(self) -> dict[str, Any]:
-        offset = self.achieved(self.data) - self.achieved(self.goal_data)
-        distance = float(np.linalg.norm(offset))
-        return {"distance": distance, "is_success": distance <= self.success_threshold}
+        achieved, desired = self.achieved(self.data), self.achieved(self.goal_data)
+        return {
+            "distance": float(self.goal_distance(achieved, desired)),
+            "is_success": bool(self.succeeded(achieved, desired)),
+        }
 
     def _picture(self, data: mujoco.MjData) -> Pixels:
         if self._render_context is None:

@@ -7,10 +7,11 @@ from typing import ClassVar
 import mujoco
 import numpy as np
 
-from goalsight_envs.base import ArmEnv, Array
+from goalsight_envs.base import Array
+from goalsight_envs.one_cube import OneCubeEnv
 
 
-class PushEnv(ArmEnv):
+class PushEnv(OneCubeEnv):
     """Success: the cube within 4 cm of its place in the goal image.
 
     Observation and action are those of `ArmEnv`; `achieved_goal` is the cube's position [m].

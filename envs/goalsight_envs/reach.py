@@ -6,10 +6,11 @@ from typing import ClassVar
 
 import mujoco
 
-from goalsight_envs.base import ArmEnv, Array
+from goalsight_envs.base import Array
+from goalsight_envs.one_cube import OneCubeEnv
 
 
-class ReachEnv(ArmEnv):
+class ReachEnv(OneCubeEnv):
     """Success: fingertip within 3 cm of its place in the goal image.
 
     Observation and action are those of `ArmEnv`; `achieved_goal` is the fingertip's position [m].

@@ -10,9 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from goalsight.benchmark.episode import check_task
-from goalsight.benchmark.make_manifests import AHEAD, RECIPES, Recipe, make_manifest
+from goalsight.benchmark.episode import check_task, play_pair
+from goalsight.benchmark.make_manifests import (
+    AHEAD,
+    NEAR,
+    RECIPES,
+    TASKS,
+    Recipe,
+    make_manifest,
+)
 from goalsight.benchmark.manifest import Manifest, find_manifest, load_manifest, save_manifest
+from goalsight.benchmark.rows import ROWS, PlayerSpec
 from goalsight.benchmark.tasks import make_env, task_of
 from goalsight.errors import ManifestError
 from goalsight.paths import config_dir
@@ -125,7 +133,46 @@ def test_the_shipped_manifests_fit_the_installed_scene(recipe: Recipe) -> None:
         assert apart == pytest.approx(manifest.pairs[i].displacement, abs=1e-4)
 
 
-def test_no_pair_is_in_two_shipped_manifests_of_a_task() -> None:
-    for task in ("reach", "push"):
-        bench, dev = (load_manifest(BENCH / f"{task}-near{end}.json") for end in ("", "-dev"))
-        assert not {pair.seed for pair in bench.pairs} & {pair.seed for pair in dev.pairs}
+@pytest.mark.parametrize("task", TASKS)
+def test_no_pair_is_in_two_shipped_manifests_of_a_task(task: str) -> None:
+    shipped = [load_manifest(path) for path in sorted(BENCH.glob(f"{task}-[nf]*.json"))]
+    seeds = [pair.seed for manifest in shipped for pair in manifest.pairs]
+    assert len(shipped) == (4 if task in NEAR else 2)
+    assert len(set(seeds)) == len(seeds)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_far_pair_is_a_complete_task_that_has_not_begun(task: str) -> None:
+    """Goals show the task done, also those of near pairs; no start does it already."""
+    for path in sorted(BENCH.glob(f"{task}-[nf]*.json")):
+        manifest = load_manifest(path)
+        env = make_env(manifest.env, observe_pixels=False)
+        for start, goal in zip(manifest.start[::10], manifest.goal[::10], strict=True):
+            observation, info = env.reset(options={"state": start, "goal_state": goal})
+            assert task_of(env).is_goal(observation["desired_goal"])
+            assert info["distance"] > manifest.min_displacement
+            assert not info["is_success"]
+        env.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_the_expert_solves_the_shipped_far_pairs_and_chance_does_not(task: str) -> None:
+    """What `goalsight bench --manifest TASK-far --rows expert,random` measures."""
+    manifest = load_manifest(BENCH / f"{task}-far.json")
+    env = make_env(manifest.env, observe_pixels=False)
+    held = {}
+    for row in ("expert", "random"):
+        player = ROWS[row](PlayerSpec(checkpoint=None, device="cpu"))
+        held[row] = sum(
+            play_pair(env, player, manifest, row, pair, seed=0, film_every=150)[0].terminal
+            for pair in range(len(manifest.pairs))
+        )
+    env.close()
+    assert held["expert"] >= 0.95 * len(manifest.pairs)
+    assert held["random"] < 0.05 * len(manifest.pairs)
+
+
+def test_a_tier_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="tier must be one of near, far, got 'middle'"):
+        Recipe(name="x", env="Goalsight/Push-v0", pairs=1, seed_base=0, tier="middle")

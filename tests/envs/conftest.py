@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gymnasium
 import pytest
 
 import goalsight_envs
 from goalsight_envs.base import ArmEnv
+from goalsight_envs.one_cube import OneCubeEnv
 
 TASKS = sorted(name for name in gymnasium.registry if name.startswith("Goalsight/"))
 assert goalsight_envs.MAX_EPISODE_STEPS  # importing the package is what registers them
@@ -39,8 +40,23 @@ def blind(request: pytest.FixtureRequest) -> Iterator[ArmEnv]:
 
 
 @pytest.fixture(scope="session")
-def arm_env() -> Iterator[ArmEnv]:
+def arm_env() -> Iterator[OneCubeEnv]:
     """One task without pictures, where all tasks are alike."""
-    made = make(TASKS[0], observe_pixels=False)
+    made = make("Goalsight/Push-v0", observe_pixels=False)
+    assert isinstance(made, OneCubeEnv)
     yield made
     made.close()
+
+
+@pytest.fixture
+def blind_task() -> Iterator[Callable[[str], ArmEnv]]:
+    """Makes a task by its short name, without pictures, and closes it after the test."""
+    made: list[ArmEnv] = []
+
+    def make_one(name: str) -> ArmEnv:
+        made.append(make(f"Goalsight/{name}-v0", observe_pixels=False))
+        return made[-1]
+
+    yield make_one
+    for env in made:
+        env.close()

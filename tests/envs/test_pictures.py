@@ -10,14 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from goalsight_envs.base import ArmEnv, Pixels
+from goalsight_envs.one_cube import OneCubeEnv
 
 HOLD = np.zeros(4, np.float32)
 
 
 @pytest.fixture(params=[32, 64, 96])
-def sized(request: pytest.FixtureRequest) -> Iterator[ArmEnv]:
+def sized(request: pytest.FixtureRequest) -> Iterator[OneCubeEnv]:
     env = gymnasium.make("Goalsight/Push-v0", size=request.param).unwrapped
-    assert isinstance(env, ArmEnv)
+    assert isinstance(env, OneCubeEnv)
     yield env
     env.close()
 
@@ -54,7 +55,7 @@ def test_drawing_the_goal_or_the_scene_changes_no_physics(env: ArmEnv) -> None:
     np.testing.assert_array_equal(env.solver_state(), state)
 
 
-def test_the_red_cube_is_in_the_picture_wherever_it_lies(sized: ArmEnv) -> None:
+def test_the_red_cube_is_in_the_picture_wherever_it_lies(sized: OneCubeEnv) -> None:
     """It covers about 1.5 % of the picture, and it is nowhere where it was taken away."""
     arm, clear = sized.arm, np.array([0.5, 0.0, 0.2])
     for x in (arm.low[0], arm.high[0]):
@@ -65,7 +66,7 @@ def test_the_red_cube_is_in_the_picture_wherever_it_lies(sized: ArmEnv) -> None:
     assert not red(sized.render()).any()
 
 
-def test_the_cube_moves_in_the_picture_as_on_the_table(sized: ArmEnv) -> None:
+def test_the_cube_moves_in_the_picture_as_on_the_table(sized: OneCubeEnv) -> None:
     """Toward the camera is down, world y is right."""
     centres = []
     for place in ([0.45, -0.1, 0.0], [0.6, -0.1, 0.0], [0.45, 0.1, 0.0]):
@@ -78,7 +79,7 @@ def test_the_cube_moves_in_the_picture_as_on_the_table(sized: ArmEnv) -> None:
     assert aside[1] > base[1] + 1
 
 
-def test_pictures_have_the_size_that_was_asked_for(sized: ArmEnv) -> None:
+def test_pictures_have_the_size_that_was_asked_for(sized: OneCubeEnv) -> None:
     observation, _ = sized.reset(seed=0)
     shape = (sized.size, sized.size, 3)
     for picture in (observation["pixels"], sized.render(), sized.goal_image()):

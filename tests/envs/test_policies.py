@@ -11,7 +11,7 @@ import pytest
 from goalsight_envs.base import ArmEnv
 from goalsight_envs.policies import POLICIES, PlayPolicy, make_policy
 
-EPISODES, BUDGET, HELD = 20, 150, 5
+EPISODES, BUDGET, HELD = 4, 150, 5
 
 
 def successes(env: ArmEnv, name: str) -> int:
@@ -27,8 +27,9 @@ def successes(env: ArmEnv, name: str) -> int:
 
 
 def test_the_expert_solves_every_task_and_chance_does_not(blind: ArmEnv) -> None:
-    assert successes(blind, "expert") >= 0.9 * EPISODES
-    assert successes(blind, "random") <= 0.1 * EPISODES
+    """On a few pairs; the shipped far pairs are played in full by a slow test of the benchmark."""
+    assert successes(blind, "expert") >= EPISODES - 1
+    assert successes(blind, "random") <= 1
 
 
 @pytest.mark.parametrize("name", sorted(POLICIES))

@@ -11,11 +11,19 @@ import numpy as np
 
 from goalsight_envs.base import ArmEnv
 from goalsight_envs.policies.expert import make_expert
+from goalsight_envs.policies.hand_experts import PLANS
 from goalsight_envs.policies.play import PlayPolicy
 from goalsight_envs.policies.simple import HoldPolicy, Policy, RandomPolicy
+from goalsight_envs.policies.task_play import TaskPlayPolicy
+
+
+def make_play(env: ArmEnv, rng: np.random.Generator) -> Policy:
+    """The play of a task: waypoints and pushes, or scripts for tasks that need fingers."""
+    return TaskPlayPolicy(env, rng) if type(env) in PLANS else PlayPolicy(env, rng)
+
 
 POLICIES: dict[str, Callable[[ArmEnv, np.random.Generator], Policy]] = {
-    "play": PlayPolicy,
+    "play": make_play,
     "random": RandomPolicy,
     "expert": make_expert,
     "hold": HoldPolicy,
@@ -42,4 +50,12 @@ def make_policy(name: str, env: gym.Env[Any, Any], rng: np.random.Generator) -> 
     return POLICIES[name](arm_env, rng)
 
 
-__all__ = ["POLICIES", "HoldPolicy", "PlayPolicy", "Policy", "RandomPolicy", "make_policy"]
+__all__ = [
+    "POLICIES",
+    "HoldPolicy",
+    "PlayPolicy",
+    "Policy",
+    "RandomPolicy",
+    "TaskPlayPolicy",
+    "make_policy",
+]

@@ -30,7 +30,9 @@ def steer(env: ArmEnv, target: Array, speed: float = 1.0) -> Array:
     return np.asarray(offset * min(1.0, speed / max(largest, 1e-9)))
 
 
-def push_waypoint(env: ArmEnv, target: Array, tolerance: float = 0.01) -> Array | None:
+def push_waypoint(
+    env: ArmEnv, target: Array, tolerance: float = 0.01, name: str = "cube"
+) -> Array | None:
     """Where the fingertip should go next to push the cube to a place on the table.
 
     Go behind the cube (over it if need be), come down, push through its centre; start again
@@ -40,12 +42,13 @@ def push_waypoint(env: ArmEnv, target: Array, tolerance: float = 0.01) -> Array 
         env: the running environment.
         target: (2,) x, y of the cube's goal [m].
         tolerance: distance at which the cube has arrived [m].
+        name: body of the cube.
 
     Returns:
         (3,) fingertip target [m], or None when the cube has arrived.
     """
     fingertip = env.arm.fingertip(env.data)
-    cube = env.data.body("cube").xpos[:2]
+    cube = env.data.body(name).xpos[:2]
     to_goal = target - cube
     distance = float(np.linalg.norm(to_goal))
     if distance < tolerance:

@@ -1,14 +1,15 @@
 """Makes the frozen pairs of the benchmark: `python -m goalsight.benchmark.make_manifests`.
 
-Run once a version of the scene; the result is committed. Making it again on the same MuJoCo gives
-the same files.
+Run once a version of a scene; the result is committed. Making it again on the same MuJoCo gives
+the same pairs. Names given after the folder make only those manifests.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,11 @@ AHEAD = 25
 """Control steps from start to goal in the `near` tier."""
 EPISODE_STEPS = 100
 """Control steps of a play episode."""
+BUDGETS = {"near": 50, "far": 150}
+"""Tiers, and the control steps a row has for a pair of each."""
+
+Drawn = tuple[Pair, NDArray[np.float64], NDArray[np.float64]]
+"""A pair with the full solver states (S,) of its start and goal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,32 +39,54 @@ class Recipe:
     """Gymnasium id."""
     pairs: int
     seed_base: int
-    """Seed of the first play episode; no dataset is collected from this range."""
+    """Seed of the first episode; no dataset is collected from this range."""
     tier: str = "near"
-    budget: int = 50
-    """Control steps a row has for a pair."""
     frameskip: int = 5
     """K of the models the tier was designed for."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for a tier that does not exist."""
+        if self.tier not in BUDGETS:
+            raise ValueError(f"tier must be one of {', '.join(BUDGETS)}, got {self.tier!r}")
 
-BENCH_SEEDS, DEV_SEEDS = 1_000_000, 2_000_000
+    @property
+    def budget(self) -> int:
+        """Control steps a row has for a pair."""
+        return BUDGETS[self.tier]
+
+
+TASKS = {
+    "reach": "Goalsight/Reach-v0",
+    "push": "Goalsight/Push-v0",
+    "grasp": "Goalsight/Grasp-v0",
+    "pick-place": "Goalsight/PickPlace-v0",
+    "drawer": "Goalsight/Drawer-v0",
+    "stack": "Goalsight/Stack-v0",
+    "scene": "Goalsight/Scene-v0",
+}
+NEAR = ("reach", "push", "grasp", "pick-place", "drawer")
+"""Tasks with a `near` tier: 25 control steps are not enough to finish a stack or a tidy scene."""
+SEEDS = {("near", ""): 1_000_000, ("near", "-dev"): 2_000_000}
+SEEDS |= {("far", ""): 4_000_000, ("far", "-dev"): 5_000_000}
+"""First seed by tier and use; the ranges of a task never meet."""
 RECIPES = tuple(
-    Recipe(name=name, env=env, pairs=pairs, seed_base=base)
-    for env, task in (("Goalsight/Reach-v0", "reach"), ("Goalsight/Push-v0", "push"))
-    for name, pairs, base in (
-        (f"{task}-near", 200, BENCH_SEEDS),
-        (f"{task}-near-dev", 100, DEV_SEEDS),
+    Recipe(
+        name=f"{task}-{tier}{use}",
+        env=env,
+        pairs=100 if use else 200,
+        seed_base=SEEDS[tier, use],
+        tier=tier,
     )
+    for tier, tasks in (("near", NEAR), ("far", tuple(TASKS)))
+    for task, env in TASKS.items()
+    if task in tasks
+    for use in ("", "-dev")
 )
 """The manifests that are shipped in `configs/bench/`."""
 
 
 def make_manifest(recipe: Recipe) -> Manifest:
-    """Draw one pair from each of many held-out play episodes.
-
-    A pair is a state and the one `AHEAD` control steps later, chosen at random among those of its
-    episode which are further apart than the task's minimum displacement (so none is solved at its
-    start); an episode without any is passed over.
+    """Draw one pair from each of many held-out episodes, as the tier says.
 
     Args:
         recipe: what to make.
@@ -67,25 +95,8 @@ def make_manifest(recipe: Recipe) -> Manifest:
 
     env = make_env(recipe.env, observe_pixels=False)
     task = task_of(env)
-    least = max(task.min_displacement, task.success_threshold)
-    pairs: list[Pair] = []
-    starts: list[NDArray[np.float64]] = []
-    goals: list[NDArray[np.float64]] = []
-    for episode in count():
-        seed = recipe.seed_base + episode
-        rng = np.random.default_rng([seed, 1])
-        states, positions = _play(env, seed, rng)
-        apart = np.linalg.norm(positions[AHEAD:] - positions[:-AHEAD], axis=1)
-        possible = np.flatnonzero(apart > least)
-        if possible.size == 0:
-            continue
-        step = int(rng.choice(possible))
-        displacement = round(float(apart[step]), 6)
-        pairs.append(Pair(seed=seed, episode=episode, step=step, displacement=displacement))
-        starts.append(states[step])
-        goals.append(states[step + AHEAD])
-        if len(pairs) == recipe.pairs:
-            break
+    draw = near_pairs if recipe.tier == "near" else far_pairs
+    pairs, starts, goals = zip(*islice(draw(env, recipe.seed_base), recipe.pairs), strict=True)
     env.close()
     return Manifest(
         name=recipe.name,
@@ -103,27 +114,83 @@ def make_manifest(recipe: Recipe) -> Manifest:
     )
 
 
+def near_pairs(env: Env, seed_base: int) -> Iterator[Drawn]:
+    """A state of a play episode and the one `AHEAD` control steps later, one an episode.
+
+    Chosen at random among those of the episode whose goal shows the task done and which are
+    further apart than the task's minimum displacement (so none is solved at its start); an episode
+    without any is passed over.
+
+    Args:
+        env: the task.
+        seed_base: seed of the first episode.
+    """
+    task = task_of(env)
+    least = max(task.min_displacement, task.success_threshold)
+    for episode in count():
+        seed = seed_base + episode
+        rng = np.random.default_rng([seed, 1])
+        states, measured = _play(env, seed, rng)
+        apart = task.goal_distance(measured[AHEAD:], measured[:-AHEAD])
+        shown = np.array([task.is_goal(goal) for goal in measured[AHEAD:]])
+        possible = np.flatnonzero((apart > least) & shown)
+        if possible.size == 0:
+            continue
+        step = int(rng.choice(possible))
+        displacement = round(float(apart[step]), 6)
+        pair = Pair(seed=seed, episode=episode, step=step, displacement=displacement)
+        yield pair, states[step], states[step + AHEAD]
+
+
+def far_pairs(env: Env, seed_base: int) -> Iterator[Drawn]:
+    """A start and a goal drawn independently, a complete task, one an episode.
+
+    States are rounded to single precision, which halves the file and moves nothing by more than a
+    micrometre. A pair that is not further apart than the task's minimum displacement, or whose goal
+    does not show the task done, is passed over.
+
+    Args:
+        env: the task.
+        seed_base: seed of the first episode.
+    """
+    task = task_of(env)
+    least = max(task.min_displacement, task.success_threshold)
+    for episode in count():
+        seed = seed_base + episode
+        env.reset(seed=seed)
+        start, goal = (
+            state.astype(np.float32).astype(np.float64)
+            for state in (task.solver_state(), task.goal_state)
+        )
+        observation, info = env.reset(options={"state": start, "goal_state": goal})
+        apart = float(info["distance"])
+        if apart <= least or info["is_success"] or not task.is_goal(observation["desired_goal"]):
+            continue
+        yield Pair(seed=seed, episode=episode, step=0, displacement=round(apart, 6)), start, goal
+
+
 def _play(
     env: Env, seed: int, rng: np.random.Generator
 ) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
-    """A play episode: full solver states (S,), and the positions (T, 3) the task measures [m]."""
+    """A play episode: full solver states (S,), and what the task measures (T, G) [m]."""
     observation, _ = env.reset(seed=seed)
     policy = make_policy("play", env, rng)
     policy.reset()
-    states, positions = [task_of(env).solver_state()], [observation["achieved_goal"]]
+    states, measured = [task_of(env).solver_state()], [observation["achieved_goal"]]
     for _ in range(EPISODE_STEPS):
         observation, *_ = env.step(policy.act())
         states.append(task_of(env).solver_state())
-        positions.append(observation["achieved_goal"])
-    return states, np.stack(positions)
+        measured.append(observation["achieved_goal"])
+    return states, np.stack(measured)
 
 
-def main(folder: Path) -> None:
-    """Write every shipped manifest into a folder."""
+def main(folder: Path, names: tuple[str, ...] = ()) -> None:
+    """Write shipped manifests into a folder, all of them unless some are named."""
     for recipe in RECIPES:
-        path = save_manifest(make_manifest(recipe), folder)
-        sys.stderr.write(f"wrote {path}\n")
+        if not names or recipe.name in names:
+            path = save_manifest(make_manifest(recipe), folder)
+            sys.stderr.write(f"wrote {path}\n")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("configs/bench"))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path("configs/bench"), tuple(sys.argv[2:]))

@@ -26,11 +26,11 @@ class Pair:
     """Where a start and goal pair comes from."""
 
     seed: int
-    """Seed of the play episode."""
+    """Seed of the episode."""
     episode: int
     """Number of the episode, counted from the manifest's seed base."""
     step: int
-    """Control step of the start; the goal of `near` comes 25 later."""
+    """Control step of the start: the goal of `near` comes 25 later, `far` begins at 0."""
     displacement: float
     """Task distance between start and goal [m]."""
 
@@ -85,16 +85,20 @@ class Manifest:
         return _hash(_described(self), self.states())
 
     def states(self) -> bytes:
-        """The start and goal states as the bytes of an npz file, the same on every machine."""
-        buffer = io.BytesIO()
-        np.savez(buffer, start=self.start, goal=self.goal)
-        return buffer.getvalue()
+        """The start and goal states as the bytes of an npz file, the same on every machine.
+
+        What the hash is taken over; the file beside the manifest holds them compressed, and how
+        small a compressor makes them differs from one version of zlib to the next.
+        """
+        return _plain(self.start, self.goal)
 
 
 def save_manifest(manifest: Manifest, folder: Path) -> Path:
     """Write `NAME.npz` and `NAME.json` into a folder; returns the path of the JSON."""
     path = folder / f"{manifest.name}.json"
-    states = manifest.states()
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, start=manifest.start, goal=manifest.goal)
+    states = buffer.getvalue()
     replace_file(path.with_suffix(".npz"), states)
     described = _described(manifest)
     hashes = {"states_sha256": hashlib.sha256(states).hexdigest(), "hash": manifest.hash}
@@ -118,11 +122,11 @@ def load_manifest(path: Path) -> Manifest:
             f"{path.with_suffix('.npz')} does not have the hash that {path.name} states; {REMAKE}"
         )
     described = {key: value for key, value in content.items() if key not in _HASHES}
-    if _hash(described, states) != content.get("hash"):
-        raise ManifestError(f"{path} was changed since its hash was taken; {REMAKE}")
     try:
         with np.load(io.BytesIO(states), allow_pickle=False) as arrays:
             start, goal = arrays["start"], arrays["goal"]
+        if _hash(described, _plain(start, goal)) != content.get("hash"):
+            raise ManifestError(f"{path} was changed since its hash was taken; {REMAKE}")
         pairs = tuple(Pair(**pair) for pair in described.pop("pairs"))
         return Manifest(**described, pairs=pairs, start=start, goal=goal)
     except (TypeError, KeyError, ValueError) as error:
@@ -164,6 +168,13 @@ def _hash(described: Mapping[str, Any], states: bytes) -> str:
     digest = hashlib.sha256(text.encode())
     digest.update(hashlib.sha256(states).digest())
     return digest.hexdigest()
+
+
+def _plain(start: NDArray[np.float64], goal: NDArray[np.float64]) -> bytes:
+    """The states as an npz file without compression."""
+    buffer = io.BytesIO()
+    np.savez(buffer, start=start, goal=goal)
+    return buffer.getvalue()
 
 
 def _read(path: Path) -> bytes:

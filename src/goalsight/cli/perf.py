@@ -150,16 +150,18 @@ def _simulation_floor(env_id: str, size: int, steps: int = 200) -> float:
     import gymnasium
     import mujoco
 
-    from goalsight_envs.base import SUBSTEPS, ArmEnv
+    from goalsight_envs.base import ArmEnv
+    from goalsight_envs.placing import substeps
 
     env = gymnasium.make(env_id, size=size, disable_env_checker=True)
     env.reset(seed=0)
     inner = env.unwrapped
     assert isinstance(inner, ArmEnv)
+    nstep = substeps(inner.model)
     with mujoco.Renderer(inner.model, size, size) as renderer:
 
         def step() -> None:
-            mujoco.mj_step(inner.model, inner.data, nstep=SUBSTEPS)
+            mujoco.mj_step(inner.model, inner.data, nstep=nstep)
             renderer.update_scene(inner.data, inner.camera)
             renderer.render()
 
