@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from goalsight.clip import Clip
 from goalsight.diagnostics.surprise import StagedEvent
 from goalsight.errors import UserError
-from goalsight_envs.base import CUBE_REST
+from goalsight_envs.placing import CUBE_REST
 from goalsight_envs.policies.play import PlayConfig, PlayPolicy
 from goalsight_envs.push import PushEnv
 
