@@ -117,7 +117,7 @@ def test_a_picture_of_another_size_or_mode_is_made_to_fit_with_a_warning(
 ) -> None:
     status, _, err = plan("--goal", str(save_picture(tmp_path / "goal.png", mode, size)))
     assert status == 0
-    lines = err.splitlines()
+    lines = [line for line in err.splitlines() if "warning" in line]  # a slow machine shows a bar
     assert len(lines) == len(warnings)
     for line, warning in zip(lines, warnings, strict=True):
         assert line.startswith(f"goalsight: warning: {warning}")

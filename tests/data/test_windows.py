@@ -137,7 +137,7 @@ def assert_same(a: Clip, b: Clip) -> None:
 
 
 def test_batches_made_on_a_device_are_those_made_in_memory(made_once: dict[str, Path]) -> None:
-    dataset = open_dataset(made_once["h264"])
+    dataset = open_dataset(made_once["none"])
     episodes = np.arange(len(dataset.episodes))
     here, there = (Windows(dataset, episodes, 3, 2) for _ in range(2))
     assert there.move(torch.device("cpu"))
@@ -149,7 +149,7 @@ def test_batches_made_on_a_device_are_those_made_in_memory(made_once: dict[str, 
 
 
 def test_frames_that_are_mapped_stay_where_they_are(made_once: dict[str, Path]) -> None:
-    dataset = open_dataset(made_once["h264"])
+    dataset = open_dataset(made_once["none"])
     mapped = Windows(dataset, np.arange(len(dataset.episodes)), 3, 2, memory_limit=0)
     assert not mapped.move(torch.device("cpu"))
     assert len(mapped.__getitems__([0]).frames) == 1

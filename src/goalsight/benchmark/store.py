@@ -98,10 +98,11 @@ def film_path(folder: Path, row: str, pair: int) -> Path:
 
 
 def _check_same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    for field in new:
-        if old.get(field) != new[field]:
+    now = json.loads(json.dumps(new))  # as it would have been read: tuples are lists there
+    for field in now:
+        if old.get(field) != now[field]:
             raise OutputError(
-                f"{path} holds a run with {field} {old.get(field)}, this one has {new[field]}; "
+                f"{path} holds a run with {field} {old.get(field)}, this one has {now[field]}; "
                 "choose another --out"
             )
 
