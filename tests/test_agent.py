@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from goalsight.agent import Agent, AgentConfig
-from goalsight.checkpoint import save_checkpoint
+from goalsight.checkpoint import load_checkpoint, save_checkpoint
 from goalsight.errors import CheckpointError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight_planners import CEMConfig
@@ -211,3 +212,16 @@ def test_a_model_that_diverged_is_refused_instead_of_followed(agent: Agent) -> N
         next(agent.model.predictor.parameters()).fill_(torch.nan)
     with pytest.raises(CheckpointError, match="predicts latents that are not numbers"):
         drive(agent, 1)
+
+
+def test_a_block_of_delay_is_worth_the_same_in_latents_of_any_scale(
+    saved: Path, tmp_path: Path
+) -> None:
+    card = {"statistics": {"latent": {"variance": 4.0}}}
+    save_checkpoint(tmp_path / "wide", load_checkpoint(saved).model, card)
+    plain = Agent.load(saved, config=replace(CONFIG, delay=0.4))
+    scaled = Agent.load(tmp_path / "wide", config=replace(CONFIG, delay=0.1))
+    assert np.array_equal(drive(plain, 1), drive(scaled, 1))
+    assert plain.last_plan is not None
+    assert scaled.last_plan is not None
+    torch.testing.assert_close(plain.last_plan.cost, 4 * scaled.last_plan.cost)

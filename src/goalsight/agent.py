@@ -32,7 +32,8 @@ class AgentConfig:
     replan: int = 1
     """Action blocks executed before the next decision."""
     delay: float = 0.02
-    """Energy that one block of delay is worth, see `goalsight.energies.arrival_cost`."""
+    """Energy that one block of delay is worth, see `goalsight.energies.arrival_cost`; in units of
+    the latents' variance, so that it means the same to every encoder."""
     running: float = 0.02
     """Weight of the mean energy along the plan, see `goalsight.energies.arrival_cost`."""
 
@@ -70,6 +71,8 @@ class Agent:
         self.config = replace(config, planner=replace(config.planner, block=self.frameskip))
         self.device = next(self.model.parameters()).device
         self._bounds = self._action_bounds()
+        spread = self.card.get("statistics", {}).get("latent", {}).get("variance", 1.0)
+        self._latent_variance = max(float(spread), 1e-6)
         self._generator = torch.Generator(self.device)
         self._queue: deque[NDArray[np.float32]] = deque()
         self._goal: Tensor | None = None
@@ -190,6 +193,7 @@ class Agent:
 
         def cost(plans: Tensor) -> Tensor:
             energy = goal_energy(self.model.rollout(latents, plans, past, proprio), goal)
+            energy = energy / self._latent_variance
             return arrival_cost(energy, self.config.delay, self.config.running)
 
         planner = planner_for(self.config.planner)

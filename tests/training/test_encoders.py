@@ -19,7 +19,12 @@ from goalsight.errors import CheckpointError, DatasetError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.video_encoder import VideoEncoder, VideoEncoderConfig
 from goalsight.training.data import WindowsConfig
-from goalsight.training.latents import EncodedWindows, latents_of, worth_remembering
+from goalsight.training.latents import (
+    EncodedWindows,
+    latent_variance,
+    latents_of,
+    worth_remembering,
+)
 from goalsight.training.objective import ObjectiveConfig
 from goalsight.training.run import TrainConfig, train
 
@@ -254,3 +259,22 @@ def test_a_frozen_encoder_that_nobody_trained_is_worth_a_line(
     with caplog.at_level(logging.WARNING, logger="goalsight"):
         run(dataset, tmp_path / "run", FROZEN, objective=PREDICT, steps=1)
     assert "conv is frozen and was never trained; give --encoder-from" in caplog.text
+
+
+def test_the_spread_of_the_latents_is_measured_and_the_model_left_as_it_was(
+    dataset: Dataset,
+) -> None:
+    model = WorldModel(WorldModelConfig(**PLAIN)).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    windows = Windows(dataset, [0, 1], 2, 2, 32)
+    found = latent_variance(model, windows)
+    assert model.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    with torch.no_grad():
+        z = model.eval().encode(windows.pictures(np.arange(windows.total_rows)[None]))[0]
+    assert found == pytest.approx(float(z.var(0).mean()), rel=1e-4)
+
+
+def test_a_checkpoint_says_in_which_unit_its_energies_are(dataset: Dataset, tmp_path: Path) -> None:
+    card = run(dataset, tmp_path / "run", PLAIN).card
+    assert card["statistics"]["latent"]["variance"] > 0

@@ -54,6 +54,27 @@ def worth_remembering(model: WorldModel, windows: Windows, frames: float) -> boo
     return has_weights and windows.total_rows < frames and size <= MEMORY_LIMIT
 
 
+@torch.no_grad()
+def latent_variance(model: WorldModel, windows: Windows, frames: int = 512) -> float:
+    """Variance over frames of the latents, averaged over patches and dimensions.
+
+    What an energy is measured in: 1 for latents that a batch norm made, far less for layer-normed
+    patches of which most show an empty table.
+
+    Args:
+        model: in any mode; its batch statistics are left alone.
+        windows: of the training data.
+        frames: to look at, evenly spread; all there are if fewer.
+    """
+    rows = np.linspace(0, windows.total_rows - 1, min(frames, windows.total_rows)).astype(np.int64)
+    device, training = next(model.parameters()).device, model.training
+    model.eval()
+    chunks = [rows[at : at + CHUNK][None] for at in range(0, len(rows), CHUNK)]
+    z = torch.cat([model.encode(windows.pictures(chunk).to(device))[0] for chunk in chunks])
+    model.train(training)
+    return float(z.float().var(0).mean()) if len(z) > 1 else 1.0
+
+
 class EncodedWindows(torch.utils.data.Dataset[Clip]):
     """Windows whose clips carry their latents."""
 

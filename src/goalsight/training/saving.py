@@ -14,11 +14,13 @@ from pytorch_lightning.strategies import FSDPStrategy
 from goalsight.checkpoint import Model, save_checkpoint
 from goalsight.clip import Clip
 from goalsight.errors import UserError
+from goalsight.models import WorldModel
 from goalsight.provenance import hardware, versions
 from goalsight.ranks import rank_count, sum_over_ranks
 from goalsight.training.callbacks import LossGuard, weights_are_finite
 from goalsight.training.data import WindowData
 from goalsight.training.folder import RunFolder
+from goalsight.training.latents import latent_variance
 from goalsight.training.running import AGREE_EVERY, RunModule
 
 SAVE_EVERY_S = 30.0
@@ -145,6 +147,14 @@ def _whole_model(trainer: Trainer, module: RunModule) -> Model:
     return whole
 
 
+def _latent_statistics(trainer: Trainer, module: RunModule, data: WindowData) -> dict[str, Any]:
+    """Spread of the latents that an agent plans in; nothing for a model that no agent plans in."""
+    sharded = isinstance(trainer.strategy, FSDPStrategy)  # one process alone cannot encode then
+    if sharded or not isinstance(module.model, WorldModel):
+        return {}
+    return {"latent": {"variance": latent_variance(module.model, data.training)}}
+
+
 def make_card(
     trainer: Trainer, module: RunModule, data: WindowData, finished: bool
 ) -> dict[str, Any]:
@@ -171,7 +181,11 @@ def make_card(
         },
         "proprio_names": known.proprio_names,
         "action_names": known.action_names,
-        "statistics": {"action": data.action_statistics, "proprio": data.proprio_statistics},
+        "statistics": {
+            "action": data.action_statistics,
+            "proprio": data.proprio_statistics,
+            **_latent_statistics(trainer, module, data),
+        },
         "labels_used": [],
         "seed": module.seed,
         "split": {"validation": data.config.validation, "seed": module.seed},
