@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -148,3 +152,33 @@ def test_what_a_user_can_mend_is_one_line(
     assert message in error
     assert error.count("\n") == 1
     assert (run / "results.json").read_bytes() == before
+
+
+def test_workers_end_with_a_run_that_was_killed(tmp_path: Path) -> None:
+    """They used to play on, all that was queued, for nobody."""
+    command = [sys.executable, "-m", "goalsight.cli.main", "bench", "--manifest", "reach-near"]
+    options = ["--rows", "expert", "--workers", "1", "--out", str(tmp_path / "run")]
+    run = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
+    pairs = tmp_path / "run" / PAIRS
+    wait_until(lambda: pairs.is_file() and len(pairs.read_text().splitlines()) > 1)
+    workers = children_of(run.pid)
+    assert workers
+    run.kill()
+    run.wait(timeout=30)
+    wait_until(lambda: not any(Path(f"/proc/{pid}/task").exists() for pid in workers))
+
+
+def children_of(pid: int) -> list[int]:
+    """Processes that a process started."""
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True
+    )
+    return [int(line) for line in listed.stdout.split()]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Fails if it does not come true in time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)

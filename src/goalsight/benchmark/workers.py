@@ -16,6 +16,7 @@ from goalsight.benchmark.results import Outcome
 from goalsight.benchmark.rows import FILMED, ROWS, Player, PlayerSpec
 from goalsight.benchmark.store import save_film
 from goalsight.benchmark.tasks import Env, make_env
+from goalsight.data.collect.signals import leave_with_parent
 from goalsight.errors import UserError
 
 
@@ -100,6 +101,7 @@ _worker: list[Worker] = []
 
 def _start(job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    leave_with_parent()
     if job.spec.checkpoint is not None:  # scripted rows never load PyTorch: seconds saved
         import torch
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -17,7 +15,7 @@ from typing import TypeVar
 
 from goalsight.data.collect.config import CollectConfig
 from goalsight.data.collect.recorder import EnvFacts, Recorder
-from goalsight.data.collect.signals import interrupts_blocked
+from goalsight.data.collect.signals import interrupts_blocked, leave_with_parent
 from goalsight.data.episode import Episode
 from goalsight.errors import OutputError
 
@@ -134,15 +132,7 @@ def _start_worker(config: CollectConfig, staging: Path, stop: Event) -> None:
     """Remember what to do; the environment is made by the first task, whose errors are seen."""
     global _state  # noqa: PLW0603 a worker process is what this state belongs to
     _state = (config, staging, stop)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    """End this process when the parent is gone, even if it was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    leave_with_parent()
 
 
 def _get_recorder() -> Recorder:
