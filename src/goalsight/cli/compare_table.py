@@ -38,7 +38,7 @@ def table(plan: Plan, out: Path) -> str:
     lines += [_line(_cells(plan, name, folder)) for name, folder in finished]
     if finished:
         lines.append(_line(_random(plan, finished[0][1], len(heads))))
-        lines += ["", _origin(plan, finished[0][1])]
+        lines += ["", _origin(plan, [folder for _, folder in finished])]
     return "\n".join(lines) + "\n"
 
 
@@ -110,12 +110,13 @@ def _random(plan: Plan, folder: Path, width: int) -> list[str]:
     return cells + [""] * (width - len(cells))
 
 
-def _origin(plan: Plan, folder: Path) -> str:
-    results = _read(folder / plan.benches[0] / "results.json")
+def _origin(plan: Plan, folders: list[Path]) -> str:
+    results = [_read(folder / plan.benches[0] / "results.json") for folder in folders]
+    commits = dict.fromkeys(f"`{str(found['commit'])[:12]}`" for found in results)
     return (
         f"Terminal success with 95 % Wilson intervals, one training seed a row, "
         f"{plan.minutes:g} minutes of training on one core each, data `goalsight collect "
-        f"{plan.collect}`, commit `{str(results['commit'])[:12]}`, {results['hardware']}. Drift: "
+        f"{plan.collect}`, commit {', '.join(commits)}, {results[0]['hardware']}. Drift: "
         "open-loop error in units of the latents' variance, beside that of not moving at all. "
         "Surprise: `goalsight inspect surprise`, cube teleported / recoloured / frozen."
     )
