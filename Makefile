@@ -56,7 +56,7 @@ perf: setup ## control steps a second and milliseconds a plan, each beside its f
 manifests: setup ## make the benchmark's frozen pairs again; the result is committed
 	$(BIN)/python -m goalsight.benchmark.make_manifests
 
-models: setup ## every kind of model on one dataset and budget: two hours on 2 cores, resumable
+models: setup ## every kind of model on one dataset and budget: hours, resumable
 	$(BIN)/goalsight compare --comparison models --jobs 2 --page docs/models.md
 	$(BIN)/goalsight compare --comparison plannability --out runs/plannability \
 	  --data runs/compare/data --jobs 2 --page docs/models.md

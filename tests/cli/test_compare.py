@@ -5,12 +5,20 @@ from typing import Any
 
 import pytest
 
-from goalsight.cli.compare import Plan, Row, commands, duration, find_plan, make, read_plan
+from goalsight.cli.compare import (
+    Comparison,
+    Row,
+    commands,
+    duration,
+    find_comparison,
+    make,
+    read_comparison,
+)
 from goalsight.cli.compare_table import table, write_page
 from goalsight.cli.parsing import parse
 from goalsight.errors import UserError
 
-PLAN = Plan(
+PLAN = Comparison(
     collect="--env Goalsight/Push-v0 --episodes 4",
     minutes=3.0,
     pairs=10,
@@ -48,14 +56,15 @@ def test_minutes_become_lightnings_durations(minutes: float, text: str) -> None:
     assert duration(minutes) == text
 
 
-def test_every_shipped_comparison_names_arguments_that_bench_knows() -> None:
+@pytest.mark.parametrize("name", ["models", "plannability"])
+def test_every_shipped_comparison_names_arguments_that_bench_knows(name: str) -> None:
     from goalsight.benchmark.settings import agent_config
     from goalsight.cli.bench import bench
 
-    plan = read_plan(find_plan("models"))
-    for name in plan.rows:
-        agent_config(plan.rows[name].settings)
-        for line, path in commands(plan, name, Path("data"), Path("x")):
+    plan = read_comparison(find_comparison(name))
+    for row in plan.rows:
+        agent_config(plan.rows[row].settings)
+        for line, path in commands(plan, row, Path("data"), Path("x")):
             if line[0] == "bench":
                 parse("goalsight bench", bench, [*line[1:], "--out", str(path)])
 
@@ -64,9 +73,9 @@ def test_a_comparison_that_is_none_says_so(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("rows: {a: {train: x, sleep: 3}}\n", encoding="utf-8")
     with pytest.raises(UserError, match="is not a comparison"):
-        read_plan(file)
+        read_comparison(file)
     with pytest.raises(UserError, match="there are: models"):
-        find_plan("nonesuch")
+        find_comparison("nonesuch")
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

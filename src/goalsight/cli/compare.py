@@ -33,7 +33,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class Comparison:
     """A comparison as its YAML file describes it."""
 
     collect: str
@@ -79,8 +79,8 @@ def compare(
     """
     from goalsight.cli.compare_table import table, write_page
 
-    found = find_plan(comparison)
-    plan = read_plan(found)
+    found = find_comparison(comparison)
+    plan = read_comparison(found)
     names = [name.strip() for name in only.split(",") if name.strip()] or list(plan.rows)
     if unknown := [name for name in names if name not in plan.rows]:
         raise UserError(f"no row {unknown[0]!r}; there are: {', '.join(plan.rows)}")
@@ -98,7 +98,7 @@ def compare(
     return 0 if all(finished) else 1
 
 
-def find_plan(comparison: str) -> Path:
+def find_comparison(comparison: str) -> Path:
     """The file of a comparison, by path or by shipped name.
 
     Raises:
@@ -118,7 +118,7 @@ def find_plan(comparison: str) -> Path:
     )
 
 
-def read_plan(path: Path) -> Plan:
+def read_comparison(path: Path) -> Comparison:
     """A comparison from its YAML file.
 
     Raises:
@@ -127,12 +127,12 @@ def read_plan(path: Path) -> Plan:
     try:
         content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         rows = {str(name): Row(**row) for name, row in content["rows"].items()}
-        return Plan(**{**content, "benches": tuple(content["benches"]), "rows": rows})
+        return Comparison(**{**content, "benches": tuple(content["benches"]), "rows": rows})
     except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} is not a comparison: {error}") from None
 
 
-def commands(plan: Plan, name: str, data: Path, folder: Path) -> list[tuple[list[str], Path]]:
+def commands(plan: Comparison, name: str, data: Path, folder: Path) -> list[tuple[list[str], Path]]:
     """What makes a row: commands and the folder that each fills."""
     row = plan.rows[name]
     budget = duration(plan.minutes / (2 if row.pretrain else 1))
@@ -162,7 +162,7 @@ def duration(minutes: float) -> str:
     return f"00:{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def make(plan: Plan, name: str, data: Path, out: Path) -> bool:
+def make(plan: Comparison, name: str, data: Path, out: Path) -> bool:
     """Bring a row to its end; whether that worked."""
     folder = out / name.replace(" ", "-")
     folder.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from goalsight.errors import UserError
 
 if TYPE_CHECKING:
-    from goalsight.cli.compare import Plan
+    from goalsight.cli.compare import Comparison
 
 BLOCKS = 5
 """Action blocks ahead at which drift is shown."""
@@ -20,7 +20,7 @@ LABELS = {"end-effector": "state.ee_pos", "object": "state.cube_pos"}
 """What is probed, by the name the table gives it."""
 
 
-def table(plan: Plan, out: Path) -> str:
+def table(plan: Comparison, out: Path) -> str:
     """Markdown: a line per finished row, then what was measured on what.
 
     Args:
@@ -42,7 +42,7 @@ def table(plan: Plan, out: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def is_finished(plan: Plan, folder: Path) -> bool:
+def is_finished(plan: Comparison, folder: Path) -> bool:
     """Whether every file that the row's line is made of is there."""
     looks = [folder / "inspect" / f"{look}.json" for look in LOOKS]
     return all(file.is_file() for file in looks) and all(
@@ -76,7 +76,7 @@ def _line(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cells(plan: Plan, name: str, folder: Path) -> list[str]:
+def _cells(plan: Comparison, name: str, folder: Path) -> list[str]:
     probe, collapse, drift, surprise = (
         _read(folder / "inspect" / f"{look}.json") for look in LOOKS
     )
@@ -102,7 +102,7 @@ def _cells(plan: Plan, name: str, folder: Path) -> list[str]:
     ]
 
 
-def _random(plan: Plan, folder: Path, width: int) -> list[str]:
+def _random(plan: Comparison, folder: Path, width: int) -> list[str]:
     """The line of random actions, the same for every model."""
     results = [_read(folder / bench / "results.json") for bench in plan.benches]
     rates = [_rate(_row(found, "random")["terminal"]) for found in results]
@@ -110,7 +110,7 @@ def _random(plan: Plan, folder: Path, width: int) -> list[str]:
     return cells + [""] * (width - len(cells))
 
 
-def _origin(plan: Plan, folders: list[Path]) -> str:
+def _origin(plan: Comparison, folders: list[Path]) -> str:
     results = [_read(folder / plan.benches[0] / "results.json") for folder in folders]
     commits = dict.fromkeys(f"`{str(found['commit'])[:12]}`" for found in results)
     return (
