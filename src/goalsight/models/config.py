@@ -38,6 +38,8 @@ class WorldModelConfig:
     """Frames the predictor looks back, the present one included, 1 to 3."""
     conditioning: Conditioning = "tokens"
     """How actions and proprio enter the transformer: tokens of their own, or adaptive norms."""
+    heads: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Options of the optional heads there are, by name; `goalsight.models.heads` lists them."""
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from goalsight.models.build import build_encoder, build_predictor
 from goalsight.models.config import SIZES, WorldModelConfig
+from goalsight.models.heads import build_heads
 from goalsight.models.predictor import InverseDynamics
 
 
@@ -32,6 +33,7 @@ class WorldModel(nn.Module):
         self.patches, self.latent_dim = self.encoder.patches, self.encoder.dim
         self.predictor = build_predictor(config, self.patches, self.latent_dim)
         self.inverse = self._inverse_head() if config.inverse else None
+        self.heads = build_heads(config, self.patches, self.latent_dim, config.heads)
         self.register_buffer("proprio_mean", torch.zeros(config.proprio_dim))
         self.register_buffer("proprio_std", torch.ones(config.proprio_dim))
         if config.freeze_encoder:

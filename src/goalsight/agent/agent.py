@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,38 +13,13 @@ from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from goalsight.agent.config import AgentConfig
+from goalsight.agent.cost import PlanCost
+from goalsight.agent.history import History
 from goalsight.checkpoint import IN_A_RUN, Checkpoint, find_checkpoint, load_checkpoint
-from goalsight.energies import arrival_cost, goal_energy
+from goalsight.energies import goal_energy
 from goalsight.errors import CheckpointError
-from goalsight_planners import CEMConfig, Plan, SearchConfig, planner_for, shift
-
-
-@dataclass(frozen=True, kw_only=True)
-class AgentConfig:
-    """How an agent turns a world model into actions."""
-
-    planner: SearchConfig = field(default_factory=CEMConfig)
-    """How far it looks ahead and how hard it searches, and by its class which planner does; `block`
-    follows the checkpoint. Adam does not plan here: `act` keeps no gradients."""
-    trust: float = 2.0
-    """Actions are searched within this many standard deviations of the training data's mean: a
-    model knows nothing of actions it never saw. Large values search all of [-1, 1]."""
-    replan: int = 1
-    """Action blocks executed before the next decision."""
-    delay: float = 0.02
-    """Energy that one block of delay is worth, see `goalsight.energies.arrival_cost`; in units of
-    the latents' variance, so that it means the same to every encoder."""
-    running: float = 0.02
-    """Weight of the mean energy along the plan, see `goalsight.energies.arrival_cost`."""
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.replan <= self.planner.horizon:
-            raise ValueError(
-                f"replan must be in [1, horizon={self.planner.horizon}], got {self.replan}"
-            )
-        for name in ("trust", "delay", "running"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+from goalsight_planners import Plan, planner_for, shift
 
 
 class Agent:
@@ -81,7 +56,7 @@ class Agent:
         self.last_latency_s: float | None = None
         """Seconds the last `act` took to decide; None if the action came out of the queue."""
         self._warm: Tensor | None = None
-        self._history = _History(self.model.predictor.context)
+        self._history = History(self.model.predictor.context)
 
     @classmethod
     def load(
@@ -189,13 +164,15 @@ class Agent:
         """
         if self._goal is None:
             raise RuntimeError("the agent has no goal yet: call reset(goal, seed) first")
-        goal = self._goal[:, 0]
-
-        def cost(plans: Tensor) -> Tensor:
-            energy = goal_energy(self.model.rollout(latents, plans, past, proprio), goal)
-            energy = energy / self._latent_variance
-            return arrival_cost(energy, self.config.delay, self.config.running)
-
+        cost = PlanCost(
+            self.model,
+            latents,
+            self._goal[:, 0],
+            self.config,
+            latent_variance=self._latent_variance,
+            past=past,
+            proprio=proprio,
+        )
         planner = planner_for(self.config.planner)
         return planner(cost, self._warm, self._bounds, self.config.planner, [self._generator])
 
@@ -243,42 +220,3 @@ class Agent:
         frames = rearrange(torch.from_numpy(np.array(picture)), "h w c -> 1 1 c h w")
         with torch.inference_mode():
             return self.model.encode(frames.to(self.device))
-
-
-class _History:
-    """What a model that looks back needs of the last frames: latents, proprio, blocks between."""
-
-    def __init__(self, frames: int) -> None:
-        """Remember this many frames, the present one included."""
-        self.frames = frames
-        self._latents: deque[Tensor] = deque(maxlen=frames)
-        self._proprio: deque[Tensor | None] = deque(maxlen=frames)
-        self._blocks: deque[Tensor] = deque(maxlen=frames)
-
-    def clear(self) -> None:
-        """Forget an episode."""
-        for part in (self._latents, self._proprio, self._blocks):
-            part.clear()
-
-    def look(self, latent: Tensor, proprio: Tensor | None) -> None:
-        """Take in the frame at the end of a block: (1, 1, P, D) and (1, 1, Q) or None."""
-        self._latents.append(latent)
-        self._proprio.append(proprio)
-
-    def run(self, block: Tensor) -> None:
-        """Take in the (K, A) block that runs from the last frame on."""
-        self._blocks.append(block[None, None])
-
-    def latents(self) -> Tensor:
-        """(1, T, P, D), the present frame last."""
-        return torch.cat(tuple(self._latents), dim=1)
-
-    def past(self) -> Tensor | None:
-        """(1, T-1, K, A) blocks between the frames; None for a single frame."""
-        wanted = len(self._latents) - 1
-        return torch.cat(tuple(self._blocks)[-wanted:], dim=1) if wanted else None
-
-    def proprio(self) -> Tensor | None:
-        """(1, T, Q), or None for models that do not see it."""
-        known = [row for row in self._proprio if row is not None]
-        return torch.cat(known, dim=1) if known else None

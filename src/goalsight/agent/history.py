@@ -1,0 +1,47 @@
+"""What an agent remembers of an episode."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import torch
+from torch import Tensor
+
+
+class History:
+    """What a model that looks back needs of the last frames: latents, proprio, blocks between."""
+
+    def __init__(self, frames: int) -> None:
+        """Remember this many frames, the present one included."""
+        self.frames = frames
+        self._latents: deque[Tensor] = deque(maxlen=frames)
+        self._proprio: deque[Tensor | None] = deque(maxlen=frames)
+        self._blocks: deque[Tensor] = deque(maxlen=frames)
+
+    def clear(self) -> None:
+        """Forget an episode."""
+        for part in (self._latents, self._proprio, self._blocks):
+            part.clear()
+
+    def look(self, latent: Tensor, proprio: Tensor | None) -> None:
+        """Take in the frame at the end of a block: (1, 1, P, D) and (1, 1, Q) or None."""
+        self._latents.append(latent)
+        self._proprio.append(proprio)
+
+    def run(self, block: Tensor) -> None:
+        """Take in the (K, A) block that runs from the last frame on."""
+        self._blocks.append(block[None, None])
+
+    def latents(self) -> Tensor:
+        """(1, T, P, D), the present frame last."""
+        return torch.cat(tuple(self._latents), dim=1)
+
+    def past(self) -> Tensor | None:
+        """(1, T-1, K, A) blocks between the frames; None for a single frame."""
+        wanted = len(self._latents) - 1
+        return torch.cat(tuple(self._blocks)[-wanted:], dim=1) if wanted else None
+
+    def proprio(self) -> Tensor | None:
+        """(1, T, Q), or None for models that do not see it."""
+        known = [row for row in self._proprio if row is not None]
+        return torch.cat(known, dim=1) if known else None
