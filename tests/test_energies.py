@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from goalsight.energies import arrival_cost, goal_energy
+from goalsight.energies import (
+    Energy,
+    action_penalty,
+    aggregate_energy,
+    arrival_cost,
+    energy_unit,
+    goal_energy,
+    smoothness_penalty,
+)
 
 seeds = st.integers(0, 2**16)
 weights = st.floats(0, 2, width=32)
@@ -89,3 +100,83 @@ def test_permuting_candidates_permutes_their_costs(seed: int, delay: float, runn
     order = torch.randperm(7, generator=torch.Generator().manual_seed(seed))
     cost = arrival_cost(energy, delay, running)
     assert torch.equal(arrival_cost(energy[order], delay, running), cost[order])
+
+
+def test_each_energy_has_the_value_of_its_formula() -> None:
+    """Patch one is 3 and 4 away and at a right angle, patch two is there."""
+    predicted = torch.tensor([[0.0, 4.0], [1.0, 1.0]]).reshape(1, 1, 2, 2)
+    goal = torch.tensor([[3.0, 0.0], [1.0, 1.0]])
+    wanted = {"l2": (9 + 16) / 4, "l1": (3 + 4) / 4, "cosine": (1 + 0) / 2}
+    for kind in get_args(Energy):
+        energy = goal_energy(predicted, goal, kind)
+        torch.testing.assert_close(energy, torch.tensor([[wanted[kind]]]))
+
+
+@given(seed=seeds)
+def test_weights_count_patches_and_only_their_ratios_matter(seed: int) -> None:
+    predicted, goal = latents(seed, 2, 3, 4, 5), latents(seed + 1, 4, 5)
+    for kind in get_args(Energy):
+        plain = goal_energy(predicted, goal, kind)
+        torch.testing.assert_close(goal_energy(predicted, goal, kind, torch.full((4,), 0.3)), plain)
+        first = goal_energy(predicted, goal, kind, torch.tensor([7.0, 0, 0, 0]))
+        torch.testing.assert_close(first, goal_energy(predicted[..., :1, :], goal[:1], kind))
+        mixed = goal_energy(predicted, goal, kind, torch.tensor([3.0, 1.0, 0, 0]))
+        second = goal_energy(predicted[..., 1:2, :], goal[1:2], kind)
+        torch.testing.assert_close(mixed, 0.75 * first + 0.25 * second)
+
+
+def test_each_problem_of_a_batch_may_weigh_its_own_patches() -> None:
+    predicted, goal = latents(0, 2, 3, 1, 2, 5), latents(1, 2, 2, 5)
+    one_each = goal_energy(predicted, goal, "l2", torch.eye(2))
+    for problem in range(2):
+        alone = predicted[problem][..., problem : problem + 1, :]
+        wanted = goal_energy(alone, goal[problem][problem : problem + 1])
+        torch.testing.assert_close(one_each[problem], wanted)
+
+
+def test_weights_of_another_grid_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"one weight a patch: got \(3,\) for 4 patches"):
+        goal_energy(torch.zeros(1, 1, 4, 2), torch.zeros(4, 2), "l2", torch.ones(3))
+
+
+def test_in_their_units_energies_of_unrelated_latents_are_what_is_promised() -> None:
+    """2, 2 / sqrt(pi) and 2, whatever the scale of the latents; 1 % is the sampling error."""
+    for scale in (0.1, 3.0):
+        predicted, goal = scale * latents(0, 1, 1, 400, 64), scale * latents(1, 400, 64)
+        for kind, wanted in (("l2", 2.0), ("l1", 2 / math.sqrt(math.pi)), ("cosine", 2.0)):
+            unit = energy_unit(kind, scale**2)
+            assert float(goal_energy(predicted, goal, kind)) / unit == pytest.approx(wanted, 0.02)
+
+
+def test_the_same_latent_has_no_energy_of_any_kind_and_never_a_negative_one() -> None:
+    """Rounding takes the cosine of a vector with itself past 1."""
+    z = latents(3, 500, 7)
+    for kind in get_args(Energy):
+        energy = goal_energy(z[None, None], z, kind)
+        assert 0 <= float(energy) < 1e-6
+
+
+@given(seed=seeds, executed=st.integers(1, 4))
+def test_aggregates_count_the_blocks_they_name(seed: int, executed: int) -> None:
+    energy = latents(seed, 2, 5, 4).square()
+
+    def cost(how: str) -> Tensor:
+        return aggregate_energy(energy, how, delay=0.3, running=0.2, executed=executed)  # type: ignore[arg-type]
+
+    assert torch.equal(cost("arrival"), arrival_cost(energy, 0.3, 0.2))
+    assert torch.equal(cost("final"), energy[..., 3])
+    torch.testing.assert_close(cost("sum"), energy.sum(-1))
+    torch.testing.assert_close(cost("prefix"), energy[..., :executed].sum(-1))
+
+
+def test_penalties_have_the_values_of_their_formulas() -> None:
+    """Two plans of two blocks of two control steps on one axis: one jerks, one holds."""
+    plans = torch.tensor([[1.0, -1.0, 1.0, -1.0], [0.5, 0.5, 0.5, 0.5]]).reshape(2, 2, 2, 1)
+    assert action_penalty(plans).tolist() == [1.0, 0.25]
+    assert smoothness_penalty(plans).tolist() == [4.0, 0.0]
+    before = torch.tensor([0.5])
+    assert smoothness_penalty(plans, before).tolist() == [(0.25 + 3 * 4) / 4, 0.0]
+    assert smoothness_penalty(plans[:, :1, :1]).tolist() == [0.0, 0.0]
+    batch = torch.stack([plans, plans])
+    previous = torch.tensor([[0.5], [1.5]])
+    assert smoothness_penalty(batch, previous)[1].tolist() == [(0.25 + 3 * 4) / 4, 0.25]

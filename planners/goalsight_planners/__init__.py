@@ -1,7 +1,7 @@
 """Search over action sequences: pure functions that know bounds, not robots.
 
-Every planner has the signature of `cem` and returns a `Plan`; `PLANNERS` has them by name. `shift`
-and `shift_elites` turn a plan into the warm start of the next one.
+Every planner has the signature of `cem` and returns a `Plan`; `PLANNERS` has them by name. `shift`,
+`shift_steps` and `shift_elites` turn a plan into the warm start of the next one.
 """
 
 from goalsight_planners.adam import AdamConfig, adam
@@ -12,7 +12,7 @@ from goalsight_planners.icem import ICEMConfig, icem
 from goalsight_planners.limits import Projection, Workspace
 from goalsight_planners.mppi import MPPIConfig, mppi
 from goalsight_planners.noise import streams
-from goalsight_planners.plan import Cost, IterationStats, Plan, shift, shift_elites
+from goalsight_planners.plan import Cost, IterationStats, Plan, shift, shift_elites, shift_steps
 from goalsight_planners.random_shooting import random_shooting
 from goalsight_planners.registry import PLANNERS, Planner, planner_for
 from goalsight_planners.space import Bounds
@@ -44,5 +44,6 @@ __all__ = [
     "random_shooting",
     "shift",
     "shift_elites",
+    "shift_steps",
     "streams",
 ]

@@ -109,6 +109,12 @@ class GaussianConfig(SearchConfig):
     """Share of the old distribution in the new one, in [0, 1); 0 forgets it."""
     min_probability: float = 0.02
     """Floor on the probability of each value of a discrete axis: no block is decided for good."""
+    fixed_std: float = 0.0
+    """Sampling spread that no refit changes, in normalised action units: the search stays this near
+    to what it was given, such as an actor's plan. 0 begins with `init_std` and refits."""
+    fresh: float = 0.0
+    """Share of every iteration's plans that owe nothing to the start or to what was found: they are
+    drawn around mid-bounds with `init_std`; in [0, 1)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where a field is out of its range."""
@@ -117,8 +123,11 @@ class GaussianConfig(SearchConfig):
             raise ValueError(
                 f"min_std must be in (0, init_std={self.init_std}], got {self.min_std}"
             )
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), got {self.momentum}")
+        for name in ("momentum", "fresh"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        if not 0 <= self.fixed_std < math.inf:
+            raise ValueError(f"fixed_std must be at least 0, got {self.fixed_std}")
         most = min((1 / len(one.values) for one in self.discrete), default=0.5)
         if not 0 < self.min_probability <= most:
             raise ValueError(

@@ -34,17 +34,17 @@ class Distribution:
         )
 
 
-def begin(space: Space, config: GaussianConfig, mean: Tensor, *, guessed: bool) -> Distribution:
+def begin(space: Space, width: float, mean: Tensor, *, guessed: bool) -> Distribution:
     """The distribution before anything was evaluated.
 
     Args:
         space: where to search.
-        config: its first spread.
+        width: first sampling spread, in normalised action units.
         mean: (B, H, R, A) plan to start from.
         guessed: whether the mean is a caller's guess. Then half of the probability of a discrete
             axis goes to what was guessed; the rest, or all of it, is uniform.
     """
-    std = (config.init_std * space.half_range).expand_as(mean)
+    std = (width * space.half_range).expand_as(mean)
     odds = []
     for one, values in zip(space.discrete, space.values, strict=True):
         same = mean[:, :, 0, one.axis, None] == values[:, None]
@@ -80,7 +80,8 @@ def refit(
 ) -> Distribution:
     """Fit the distribution to plans (B, n, H, R, A) by weights (B, n) that sum to 1.
 
-    The old distribution keeps the share `config.momentum`, in the std `std_momentum` if given.
+    The old distribution keeps the share `config.momentum`, in the std `std_momentum` if given, and
+    all of its std where `config.fixed_std` says so.
     """
     inertia = config.momentum if std_momentum is None else std_momentum
     weights = weights[:, :, None, None, None]
@@ -88,6 +89,8 @@ def refit(
     std = (weights * (plans - mean[:, None]).square()).sum(dim=1).sqrt()
     mean = mean.lerp(old.mean, config.momentum)
     std = std.lerp(old.std, inertia).maximum(config.min_std * space.half_range)
+    if config.fixed_std:
+        std = old.std
     odds = []
     for one, values, before in zip(space.discrete, space.values, old.odds, strict=True):
         hits = plans[:, :, :, 0, one.axis, None] == values[:, None, None]

@@ -62,9 +62,12 @@ def search(
     """Search by refitting a distribution; arguments, result and errors are those of `cem`."""
     space = make_space(bounds, init, config, generators, limits)
     guesses = space.guesses(init)
+    _check_room(guesses, config, rule.counts[0])
     mixing = _mixing(space, rule.exponent)
+    widest = begin(space, config.init_std, space.guesses(None)[:, 0], guessed=False)
+    spread_at_first = config.fixed_std or config.init_std
     state = _Search(
-        distribution=begin(space, config, guesses[:, 0], guessed=init is not None),
+        distribution=begin(space, spread_at_first, guesses[:, 0], guessed=init is not None),
         best=guesses[:, 0],
         best_cost=guesses.new_full((space.problems,), torch.inf),
         stopped=torch.zeros(space.problems, dtype=torch.bool, device=guesses.device),
@@ -77,6 +80,8 @@ def search(
             continue  # draws what it would have: the streams of the next decision stay the same
         noise = noise if mixing is None else coloured(noise, mixing)
         plans = draw(space, state.distribution, noise)
+        if alone := _fresh(config, count):
+            plans[:, count - alone :] = draw(space, widest, noise[:, count - alone :])
         if iteration == 0 and init is not None and init.ndim == 5:
             plans[:, : guesses.shape[1]] = guesses
         if config.stop_spread or iteration == len(rule.counts) - 1:
@@ -86,6 +91,21 @@ def search(
         )
         spent += count
     return _plan(state, space, config, spent)
+
+
+def _fresh(config: GaussianConfig, count: int) -> int:
+    """How many of an iteration's plans owe nothing to the search; one is left to it."""
+    return min(round(config.fresh * count), count - 1)
+
+
+def _check_room(guesses: Tensor, config: GaussianConfig, count: int) -> None:
+    """Guesses must not take the place of the plans that owe nothing to them."""
+    room = count - _fresh(config, count)
+    if guesses.shape[1] > room:
+        raise ValueError(
+            f"init holds {guesses.shape[1]} guesses; of {count} samples {room} are not independent "
+            "of them: pass fewer, or draw more samples"
+        )
 
 
 def _mixing(space: Space, exponent: float) -> Tensor | None:

@@ -67,6 +67,27 @@ def shift(plan: Plan, blocks: int = 1) -> Tensor:
     return _move_on(plan.actions, blocks)
 
 
+def shift_steps(plan: Plan, steps: int) -> Tensor:
+    """Warm start for a decision that comes in the middle of a block; K steps a block, as `shift`.
+
+    Args:
+        plan: the plan that is being executed, `actions` of shape (B, H, K, A).
+        steps: control steps executed since it was made; H x K or more leave only its last block.
+
+    Returns:
+        (B, H, K, A): the actions from `steps` on, then the last block repeated as often as needed.
+
+    Raises:
+        ValueError: if `steps` is negative.
+    """
+    blocks, rest = divmod(steps, plan.actions.shape[2])
+    moved = _move_on(plan.actions, blocks)
+    if not rest:
+        return moved
+    follows = torch.cat([moved, moved[:, -1:]], dim=1).flatten(1, 2)
+    return follows[:, rest : rest + moved.shape[1] * moved.shape[2]].view_as(moved)
+
+
 def shift_elites(plan: Plan, blocks: int = 1, count: int = 6) -> Tensor:
     """Warm start that also carries elites over: iCEM's shifted elites.
 

@@ -1,9 +1,11 @@
+from dataclasses import dataclass, field
+
 import pytest
 
 from goalsight.agent import AgentConfig
-from goalsight.benchmark.settings import agent_config
+from goalsight.benchmark.settings import _parse, agent_config, settable
 from goalsight.errors import UserError
-from goalsight_planners import MPPIConfig
+from goalsight_planners import PLANNERS, MPPIConfig
 
 
 def test_no_text_is_the_default() -> None:
@@ -13,13 +15,48 @@ def test_no_text_is_the_default() -> None:
 def test_settings_of_agent_and_search_stand_side_by_side() -> None:
     config = agent_config("samples=60, delay=0.1,action_mode=free,replan=2")
     assert (config.planner.samples, config.planner.elites) == (60, 6)
-    assert (config.delay, config.planner.action_mode, config.replan) == (0.1, "free", 2)
+    assert (config.cost.delay, config.planner.action_mode, config.replan) == (0.1, "free", 2)
 
 
 def test_a_planner_is_named_and_brings_its_own_settings() -> None:
     config = agent_config("planner=mppi,temperature=0.2,samples=50")
     assert isinstance(config.planner, MPPIConfig)
     assert (config.planner.temperature, config.planner.samples) == (0.2, 50)
+
+
+def test_settings_of_the_cost_and_of_the_sequence_go_by_their_own_names() -> None:
+    config = agent_config("energy=cosine,aggregate=prefix,trust=3,decoded=2,variables=a+b,stall=4")
+    assert (config.cost.energy, config.cost.aggregate, config.trust) == ("cosine", "prefix", 3.0)
+    assert config.cost.decoded_variables == ("a", "b")
+    assert config.sequence.stall == 4
+    assert agent_config("delay=0.02,running=0.02,trust=2,energy=l2") == AgentConfig()
+
+
+@pytest.mark.parametrize("planner", [name for name in PLANNERS if name != "adam"])
+def test_no_two_settings_share_a_name(planner: str) -> None:
+    """They stand side by side in one line, whichever config they belong to."""
+    config = AgentConfig(planner=PLANNERS[planner].config())
+    names = [setting.path[-1] for setting in settable(config)]
+    assert len(set(names)) == len(names)
+    assert {"energy", "delay", "running", "trust", "samples", "switch"} <= set(names)
+
+
+@dataclass(frozen=True)
+class Inner:
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Outer:
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_a_switch_is_true_or_false_and_not_any_text_that_is_not_empty() -> None:
+    (setting,) = settable(Outer())
+    assert setting.path == ("inner", "bold")
+    assert [_parse("bold", text, setting.default) for text in ("true", "False")] == [True, False]
+    with pytest.raises(UserError, match="bold takes true or false, got 'yes'"):
+        _parse("bold", "yes", setting.default)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +66,16 @@ def test_a_planner_is_named_and_brings_its_own_settings() -> None:
         ("samples=many", "samples takes int, got 'many'"),
         ("replan=9", "replan must be in"),
         ("block=3", "no agent setting 'block'"),
+        ("energy=l3", "energy must be one of l2, l1, cosine, got 'l3'"),
+        ("aggregate=mean", "aggregate must be one of arrival, final, sum, prefix"),
+        ("region=left", "region must be one of all, change, got 'left'"),
+        ("delay=-1", "delay must be >= 0, got -1.0"),
+        ("running=nan", "running must be >= 0, got nan"),
+        ("smoothness=-0.5", "smoothness must be >= 0, got -0.5"),
+        ("latent=0", "latent and decoded are both 0"),
+        ("variables=state.cube_pos", "need a weight: set decoded above 0"),
+        ("switch=1", r"switch must be in \[0, 1\), got 1.0"),
+        ("stall=-1", "stall must be >= 0, got -1"),
         ("planner=best", "no planner 'best'; there are: cem, icem"),
         ("planner=cem,temperature=1", "no agent setting 'temperature'"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from goalsight.benchmark.tasks import make_env
 from goalsight.checkpoint import save_checkpoint
+from goalsight.cli.goals import read_goal
 from goalsight.cli.main import main
-from goalsight.cli.plan import read_goal
 from goalsight.models import WorldModel, WorldModelConfig
 
 SIZE, STEPS = 32, 2
@@ -154,6 +156,48 @@ def test_what_is_no_picture_is_refused(plan: Plan, tmp_path: Path) -> None:
     assert "cut.png cannot be read as a picture" in refused(plan("--goal", str(cut)))
     assert "cannot be read as a picture" in refused(plan("--goal", str(tmp_path)))
     assert not (tmp_path / "out").exists()
+
+
+def test_several_goal_images_are_gone_after_in_their_order(plan: Plan, tmp_path: Path) -> None:
+    """The first is what is seen at the start, so that it is passed at once."""
+    start = json.loads(plan("--json", "--steps", "1")[1])
+    assert start["goal_index"] == [0]
+    first, second = tmp_path / "first.png", save_picture(tmp_path / "second.png")
+    world = make_env(PUSH, size=SIZE, observe_pixels=True)
+    Image.fromarray(world.reset(seed=0)[0]["pixels"]).save(first)
+    world.close()
+    shutil.rmtree(tmp_path / "out")
+    status, out, err = plan("--goal", str(first), f"--goal={second}", "--json")
+    assert (status, err) == (0, "")
+    record = json.loads(out)
+    assert record["goal"] == [str(first), str(second)]
+    assert record["goal_index"] == [1] * STEPS
+    assert record["region"] == "all"
+    names = {entry.name for entry in (tmp_path / "out").iterdir()}
+    assert {"goal-1.png", "goal-2.png"} <= names
+    assert "goal.png" not in names
+    _, out, _ = plan("--goal", str(first), "--goal", str(second))
+    assert "at the end after number 2 of 2" in out
+
+
+def test_a_region_is_drawn_on_a_grid_and_shown_and_refused_of_a_pooled_model(
+    plan: Plan, tmp_path: Path
+) -> None:
+    grid = str(save_model(tmp_path / "grid", encoder="conv-grid", predictor="grid"))
+    whole = json.loads(plan("--checkpoint", grid, "--json")[1])
+    film = (tmp_path / "out" / "filmstrip.png").read_bytes()
+    drawn = json.loads(plan("--checkpoint", grid, "--goal-region", "0,16,16,32", "--json")[1])
+    assert drawn["region"] == [0, 16, 16, 32]
+    assert drawn["energy"] != whole["energy"]
+    assert (tmp_path / "out" / "filmstrip.png").read_bytes() != film
+    changed = json.loads(plan("--checkpoint", grid, "--goal-region", "change", "--json")[1])
+    assert changed["region"] == "change"
+    for region in ("0,16,16,32", "change"):
+        assert "one latent for the whole picture" in refused(plan("--goal-region", region))
+    for wrong in ("1,2,3", "left", "a,b,c,d"):
+        assert "takes x0,y0,x1,y1 in pixels" in refused(plan("--goal-region", wrong))
+    line = refused(plan("--checkpoint", grid, "--goal-region", "0,0,99,8"))
+    assert "is no box in a picture of 32 x 32" in line
 
 
 def test_an_unknown_environment_is_refused_with_those_that_exist(

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goalsight.agent.config import AgentConfig
-from goalsight.agent.cost import PlanCost
+from goalsight.agent.cost import PlanCost, check_cost
+from goalsight.agent.deciding import Decider, Scene
+from goalsight.agent.goals import Goals
 from goalsight.agent.history import History
+from goalsight.agent.regions import Box
 from goalsight.checkpoint import IN_A_RUN, Checkpoint, find_checkpoint, load_checkpoint
-from goalsight.energies import goal_energy
 from goalsight.errors import CheckpointError
-from goalsight_planners import Plan, planner_for, shift
+from goalsight_planners import Plan, shift_steps
 
 
 class Agent:
@@ -37,25 +39,33 @@ class Agent:
     def __init__(
         self, checkpoint: Checkpoint, name: str = "agent", config: AgentConfig | None = None
     ) -> None:
-        """Plan with a loaded checkpoint."""
+        """Plan with a loaded checkpoint.
+
+        Raises:
+            UserError: if the config wants a cost that this model cannot give.
+            CheckpointError: if it wants an actor that the model has not.
+        """
         config = config or AgentConfig()
         self.model, self.card, self.name = checkpoint.model, checkpoint.card, name
         self.checkpoint_sha256 = checkpoint.sha256
         self.frameskip, self.action_dim = self.model.config.frameskip, self.model.config.action_dim
         self.image_size = self.model.config.image_size
         self.config = replace(config, planner=replace(config.planner, block=self.frameskip))
+        check_cost(self.model, config.cost)
+        self._decider = Decider(self.model, self.config, name)
         self.device = next(self.model.parameters()).device
         self._bounds = self._action_bounds()
         spread = self.card.get("statistics", {}).get("latent", {}).get("variance", 1.0)
         self._latent_variance = max(float(spread), 1e-6)
         self._generator = torch.Generator(self.device)
         self._queue: deque[NDArray[np.float32]] = deque()
-        self._goal: Tensor | None = None
+        self._goals: Goals | None = None
         self.last_plan: Plan | None = None
         """The plan the last `act` searched; None if the action came out of the queue."""
         self.last_latency_s: float | None = None
         """Seconds the last `act` took to decide; None if the action came out of the queue."""
         self._warm: Tensor | None = None
+        self._previous: Tensor | None = None
         self._history = History(self.model.predictor.context)
 
     @classmethod
@@ -83,23 +93,48 @@ class Agent:
     @property
     def evaluations_per_decision(self) -> int:
         """Candidate plans the model imagines for one decision."""
-        return self.config.planner.evaluations
+        return self._decider.evaluations
 
-    def reset(self, goal: NDArray[np.uint8], seed: int) -> None:
+    @property
+    def goal_index(self) -> int:
+        """Which goal image it is after, from 0; 0 before the first `reset`."""
+        return 0 if self._goals is None else self._goals.index
+
+    @property
+    def patch_weights(self) -> Tensor | None:
+        """(P,) how much each patch of the goal counts now; None if all count alike."""
+        return None if self._goals is None else self._goals.weights
+
+    def reset(self, goal: NDArray[np.uint8], seed: int, region: Box | None = None) -> None:
         """Begin an episode.
 
         Args:
-            goal: (H, W, 3) goal image at the model's image size.
+            goal: (H, W, 3) goal image at the model's image size, or (G, H, W, 3) several to be
+                reached one after the other; `AgentConfig.sequence` says when the next one's turn
+                comes.
             seed: of the search; the same seed gives the same plans.
+            region: the part of the goal image that counts, x0, y0, x1, y1 [pixels]; needs a model
+                with a token grid. None for what `AgentConfig.cost.region` says.
 
         Raises:
-            ValueError: if the goal image is of another size.
+            ValueError: if a goal image is of another size, or there is none.
+            UserError: if the region is not in the picture, or the model has no token grid.
         """
-        self._goal = self._encode(goal)
+        pictures = goal if np.ndim(goal) == 4 else goal[None]
+        if not len(pictures):
+            raise ValueError("no goal image: an agent needs at least one")
+        self._goals = Goals(
+            pictures,
+            torch.cat([self._encode(picture)[0] for picture in pictures]),
+            self.config,
+            latent_variance=self._latent_variance,
+            region=region,
+        )
         self._generator.manual_seed(seed)
         self._queue.clear()
         self._history.clear()
-        self._warm = self.last_plan = self.last_latency_s = None
+        self._decider.clear()
+        self._warm = self._previous = self.last_plan = self.last_latency_s = None
 
     @torch.inference_mode()
     def act(self, pixels: NDArray[np.uint8], proprio: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -124,12 +159,15 @@ class Agent:
         due = not self._queue
         if due or (self._history.frames > 1 and len(self._queue) % self.frameskip == 0):
             began = time.perf_counter()
-            self._history.look(self._encode(pixels), self._read(proprio))
+            latent = self._encode(pixels)
+            self._history.look(latent, self._read(proprio))
             if due:
+                self._aim().look(latent[0], pixels)
                 self._decide()
                 self.last_latency_s = time.perf_counter() - began
-            block = np.stack([self._queue[step] for step in range(self.frameskip)])
-            self._history.run(torch.from_numpy(block).to(self.device))
+            if self._history.frames > 1:
+                block = np.stack([self._queue[step] for step in range(self.frameskip)])
+                self._history.run(torch.from_numpy(block).to(self.device))
         return self._queue.popleft().copy()
 
     def _decide(self) -> None:
@@ -141,9 +179,11 @@ class Agent:
                 f"checkpoint {self.name} predicts latents that are not numbers; its training "
                 "diverged: train again with a smaller --optimiser.lr"
             )
-        blocks = plan.actions[0, : self.config.replan].flatten(0, 1)
-        self._queue.extend(blocks.float().cpu().numpy())
-        self._warm = shift(plan, self.config.replan)
+        steps = self.config.executed_steps
+        actions = plan.actions[0].flatten(0, 1)[:steps]
+        self._queue.extend(actions.float().cpu().numpy())
+        self._previous = actions[-1:]
+        self._warm = shift_steps(plan, steps)
         self.last_plan = plan
 
     def plan(
@@ -162,27 +202,40 @@ class Agent:
         Raises:
             RuntimeError: before the first `reset`.
         """
-        if self._goal is None:
-            raise RuntimeError("the agent has no goal yet: call reset(goal, seed) first")
+        goals = self._aim()
+        scene = Scene(latents=latents, goal=goals.current, past=past, proprio=proprio)
+        self._decider.aim(goals.index)
         cost = PlanCost(
             self.model,
             latents,
-            self._goal[:, 0],
+            scene.goal,
             self.config,
             latent_variance=self._latent_variance,
             past=past,
             proprio=proprio,
+            weights=goals.weights,
+            previous=self._previous,
+            unlikely=self._decider.unlikely(scene),
         )
-        planner = planner_for(self.config.planner)
-        return planner(cost, self._warm, self._bounds, self.config.planner, [self._generator])
+        return self._decider.plan(scene, cost, self._warm, self._bounds, [self._generator])
 
     @torch.inference_mode()
     def energy(self, pixels: NDArray[np.uint8]) -> float:
-        """Latent distance between a picture (H, W, 3) and the goal; 0 iff the latents agree."""
-        if self._goal is None:
+        """Latent distance between a picture (H, W, 3) and the goal it is after, model's own units.
+
+        0 iff the latents agree, in `cosine` iff their directions do.
+        """
+        return self._aim().energy(self._encode(pixels)[0])
+
+    def _aim(self) -> Goals:
+        """The goals of the episode.
+
+        Raises:
+            RuntimeError: before the first `reset`.
+        """
+        if self._goals is None:
             raise RuntimeError("the agent has no goal yet: call reset(goal, seed) first")
-        latent = self._encode(pixels)
-        return float(goal_energy(latent[:, None], self._goal[:, 0]))
+        return self._goals
 
     def _action_bounds(self) -> tuple[Tensor, Tensor]:
         """(A,) lowest and highest action to search, from what the training data did."""

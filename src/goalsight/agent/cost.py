@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
-from goalsight.agent.config import AgentConfig
-from goalsight.energies import arrival_cost, goal_energy
+from goalsight.agent.config import AgentConfig, CostConfig
+from goalsight.agent.regions import grid_side
+from goalsight.energies import (
+    action_penalty,
+    aggregate_energy,
+    energy_unit,
+    goal_energy,
+    smoothness_penalty,
+)
+from goalsight.errors import CheckpointError
 from goalsight.models import WorldModel
+from goalsight.models.heads.probe import ProbeHead
 
 
 class PlanCost:
@@ -22,6 +33,9 @@ class PlanCost:
         latent_variance: float,
         past: Tensor | None = None,
         proprio: Tensor | None = None,
+        weights: Tensor | None = None,
+        previous: Tensor | None = None,
+        unlikely: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         """Set the problem.
 
@@ -33,14 +47,99 @@ class PlanCost:
             latent_variance: of the training data's latents, the unit of energy.
             past: (B, T-1, K, A) blocks between the frames, for models that look back.
             proprio: (B, T, Q) proprio at them, SI units, for models that see it.
+            weights: (P,) or (B, P) how much each patch counts; None for all alike.
+            previous: (B, A) the action that runs before a plan's first; None if there is none.
+            unlikely: (B, N) how unlikely plans are by what is imagined of them, see
+                `goalsight.agent.actor.Unlikely`; None if it does not count.
+
+        Raises:
+            CheckpointError: if the decoded state is to count and the model cannot decode it.
         """
         self._model, self._config, self._goal = model, config, goal
         self._history = (latents, past, proprio)
-        self._latent_variance = latent_variance
+        self._weights, self._previous, self._unlikely = weights, previous, unlikely
+        self._unit = energy_unit(config.cost.energy, latent_variance)
+        self._state = StateDistance(model, goal, config.cost) if config.cost.decoded else None
 
     def __call__(self, plans: Tensor) -> Tensor:
         """Costs (B, N) of plans (B, N, H, K, A)."""
         latents, past, proprio = self._history
-        energy = goal_energy(self._model.rollout(latents, plans, past, proprio), self._goal)
-        energy = energy / self._latent_variance
-        return arrival_cost(energy, self._config.delay, self._config.running)
+        terms = self._config.cost
+        imagined = self._model.rollout(latents, plans, past, proprio)
+        energy = self.energy(imagined)
+        cost = aggregate_energy(
+            energy,
+            terms.aggregate,
+            delay=terms.delay,
+            running=terms.running,
+            executed=self._config.executed_blocks,
+        )
+        if self._unlikely is not None:
+            cost = cost + self._config.actor.likelihood * self._unlikely(imagined, plans)
+        if terms.action:
+            cost = cost + terms.action * action_penalty(plans)
+        if terms.smoothness:
+            cost = cost + terms.smoothness * smoothness_penalty(plans, self._previous)
+        return cost
+
+    def energy(self, imagined: Tensor) -> Tensor:
+        """Weighted energy (B, N, H) of imagined latents (B, N, H, P, D), in its unit."""
+        terms = self._config.cost
+        if self._state is None:
+            return terms.latent * self._latent_energy(imagined)
+        decoded = terms.decoded * self._state(imagined)
+        return decoded + terms.latent * self._latent_energy(imagined) if terms.latent else decoded
+
+    def _latent_energy(self, imagined: Tensor) -> Tensor:
+        kind = self._config.cost.energy
+        return goal_energy(imagined, self._goal, kind, self._weights) / self._unit
+
+
+class StateDistance:
+    """Distance between what a probe reads off imagined latents and off the goal's."""
+
+    def __init__(self, model: WorldModel, goal: Tensor, config: CostConfig) -> None:
+        """Read the goal's state once.
+
+        Args:
+            model: with a `probe` head.
+            goal: (B, P, D) latent of the goal image.
+            config: whose variables count.
+
+        Raises:
+            CheckpointError: if the model has no probe, or the probe reads no such variable.
+        """
+        self._probe, self._columns = _decoder(model, config)
+        self._goal = self._probe(goal)[..., self._columns]
+
+    def __call__(self, imagined: Tensor) -> Tensor:
+        """Mean squared difference (B, N, H), in variances of the training data."""
+        found = self._probe(imagined)[..., self._columns]
+        return (found - self._goal[..., None, None, :]).square().mean(-1)
+
+
+def check_cost(model: WorldModel, config: CostConfig) -> None:
+    """Refuse a cost that a model cannot give, before any episode begins.
+
+    Raises:
+        CheckpointError: if the decoded state is to count and the model cannot decode it.
+        UserError: if some patches are to count and the model has no token grid.
+    """
+    if config.decoded:
+        _decoder(model, config)
+    if config.region != "all":
+        grid_side(model.patches)
+
+
+def _decoder(model: WorldModel, config: CostConfig) -> tuple[ProbeHead, list[int]]:
+    """The head that decodes the state, and which of its columns count."""
+    probe = dict(model.heads.items()).get("probe")
+    if not isinstance(probe, ProbeHead):
+        raise CheckpointError(
+            "a decoded-state cost needs a checkpoint with a probe head, this one has none; make "
+            "one with goalsight head probe --checkpoint RUN --data DATA --out NEW_RUN"
+        )
+    try:
+        return probe, probe.columns(config.decoded_variables)
+    except KeyError as error:
+        raise CheckpointError(str(error.args[0])) from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from goalsight.errors import UserError
@@ -11,8 +12,20 @@ if TYPE_CHECKING:
     from goalsight.agent import AgentConfig
     from goalsight_planners import SearchConfig
 
-NOT_TEXT = {"block", "discrete", "planner"}
-"""Fields that follow from the checkpoint, have no text form, or are read separately."""
+NOT_TEXT = {"block", "discrete"}
+"""Fields that follow from the checkpoint or have no text form."""
+SWITCHES = {"true": True, "false": False}
+"""How a yes or no is written."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A field of the agent's config, or of a config inside it."""
+
+    path: tuple[str, ...]
+    """Names from the agent's config to the field."""
+    default: Any
+    """Its value where nothing is said."""
 
 
 def agent_config(text: str) -> AgentConfig:
@@ -21,7 +34,7 @@ def agent_config(text: str) -> AgentConfig:
     Args:
         text: `name=value` pairs separated by commas, such as `planner=mppi,samples=100,delay=0.05`;
             `planner` is a name of `goalsight_planners.PLANNERS`, the others are the fields of
-            `AgentConfig` and of the planner's own config.
+            `AgentConfig` and of every config inside it, each by its own name.
 
     Raises:
         UserError: if a name is unknown, lists those that exist; or if a value does not fit.
@@ -32,23 +45,42 @@ def agent_config(text: str) -> AgentConfig:
     from goalsight.agent import AgentConfig
 
     given = _pairs(text)
-    agent, search = AgentConfig(), _search(given.pop("planner", "cem"))
-    of_agent, of_search = _settable(agent), _settable(search)
-    if unknown := [name for name in given if name not in of_agent | of_search]:
-        known = ", ".join(sorted([*of_agent, *of_search, "planner"]))
-        raise UserError(f"no agent setting {unknown[0]!r}; there are: {known}")
+    agent = AgentConfig(planner=_search(given.pop("planner", "cem")))
+    known = {setting.path[-1]: setting for setting in settable(agent)}
+    if unknown := [name for name in given if name not in known]:
+        names = ", ".join(sorted([*known, "planner"]))
+        raise UserError(f"no agent setting {unknown[0]!r}; there are: {names}")
     values = {
-        name: _parse(name, value, type((of_agent | of_search)[name]))
-        for name, value in given.items()
+        known[name].path: _parse(name, value, known[name].default) for name, value in given.items()
     }
-    chosen = {name: value for name, value in values.items() if name in of_search}
-    if "samples" in chosen and "elites" not in chosen:
-        chosen["elites"] = max(2, chosen["samples"] // 10)
-    rest = {name: value for name, value in values.items() if name in of_agent}
+    if "samples" in given and "elites" in known and "elites" not in given:
+        values[known["elites"].path] = max(2, values[known["samples"].path] // 10)
     try:
-        return replace(agent, planner=replace(search, **chosen), **rest)
+        changed: AgentConfig = _changed(agent, values)
     except ValueError as error:
         raise UserError(f"agent settings: {error}") from None
+    return changed
+
+
+def settable(config: Any, inside: tuple[str, ...] = ()) -> Iterator[Setting]:  # noqa: ANN401
+    """Every field that has a text form, of a config dataclass and of those inside it."""
+    for field in fields(config):
+        value, path = getattr(config, field.name), (*inside, field.name)
+        if field.name in NOT_TEXT:
+            continue
+        if is_dataclass(value):
+            yield from settable(value, path)
+        else:
+            yield Setting(path, value)
+
+
+def _changed(config: Any, values: Mapping[tuple[str, ...], Any]) -> Any:  # noqa: ANN401
+    """A config with values put in by their paths, each config inside it built once."""
+    own = {path[0]: value for path, value in values.items() if len(path) == 1}
+    for name in {path[0] for path in values if len(path) > 1}:
+        deeper = {path[1:]: value for path, value in values.items() if path[0] == name}
+        own[name] = _changed(getattr(config, name), deeper)
+    return replace(config, **own)
 
 
 def _pairs(text: str) -> dict[str, str]:
@@ -67,13 +99,13 @@ def _search(name: str) -> SearchConfig:
     return PLANNERS[name].config()
 
 
-def _settable(config: Any) -> dict[str, Any]:  # noqa: ANN401  (one of several dataclasses)
-    """Names and defaults of what can be set."""
-    return {f.name: getattr(config, f.name) for f in fields(config) if f.name not in NOT_TEXT}
-
-
-def _parse(name: str, value: str, kind: type) -> Any:  # noqa: ANN401  (of the default's type)
+def _parse(name: str, value: str, default: Any) -> Any:  # noqa: ANN401
     """The value as the type that the default has."""
+    kind = type(default)
+    if kind is bool:
+        if value.lower() not in SWITCHES:
+            raise UserError(f"agent setting {name} takes true or false, got {value!r}")
+        return SWITCHES[value.lower()]
     try:
         return kind(value)
     except ValueError:

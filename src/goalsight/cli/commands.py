@@ -59,6 +59,7 @@ COMMANDS: dict[str, Command] = {
         ),
         _command("encoder import", "make published V-JEPA 2 weights a checkpoint", "import_"),
         _command("train", "train a world model on a dataset", "main", raw=True),
+        _command("head probe", "teach a model to read state variables off its latents"),
         _command("plan", "plan to one goal image and film what happens"),
         _command("bench", "measure success rates on frozen start and goal pairs"),
         _command("compare", "several models, one dataset, one budget, one table"),

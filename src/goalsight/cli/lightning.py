@@ -160,7 +160,13 @@ def _in_words(summary: TrainSummary) -> str:
     """One or two lines for a person."""
     before = f", {summary.resumed_at} of them before" if summary.resumed_at else ""
     line = f"{summary.checkpoint}: {summary.steps} steps{before}, {summary.minutes:.1f} min"
-    shown = ("validation/prediction", "collapse/effective_rank", "speed/samples_per_s")
+    shown = (
+        "validation/prediction",
+        "validation/nll",
+        "validation/action_error",
+        "collapse/effective_rank",
+        "speed/samples_per_s",
+    )
     numbers = [
         f"{name.replace('/', ' ').replace('_', ' ')} {summary.metrics[name]:.3g}"
         for name in shown

@@ -113,6 +113,20 @@ def build_parser(prog: str, function: Callable[..., object]) -> ArgumentParser:
     return parser
 
 
+def _as_known(function: Callable[..., object], argv: list[str]) -> list[str]:
+    """Arguments as the parser knows them; a flag of a list adds to it each time it is given."""
+    lists = {
+        f"--{name}"
+        for name, item in inspect.signature(function).parameters.items()
+        if str(item.annotation).startswith("list[")
+    }
+    known = []
+    for argument in map(with_underscores, argv):
+        flag, equals, value = argument.partition("=")
+        known.append(f"{flag}+{equals}{value}" if flag in lists else argument)
+    return known
+
+
 def _positional(function: Callable[..., object]) -> list[str]:
     """Names of the parameters that may be given by position, in order."""
     parameters = inspect.signature(function).parameters.values()
@@ -138,7 +152,7 @@ def parse(
     """
     parser = build_parser(prog, function)
     try:
-        config = parser.parse_args([with_underscores(argument) for argument in argv])
+        config = parser.parse_args(_as_known(function, argv))
         ready = parser.instantiate(config)
     except (ValueError, TypeError, jsonargparse.ArgumentError) as error:
         raise usage_error(prog, error) from error

@@ -1,10 +1,11 @@
-"""`goalsight plan`: one goal image, one episode, a film of what happened."""
+"""`goalsight plan`: one goal image or several, one episode, a film of what happened."""
 
 from __future__ import annotations
 
 import json as jsonlib
-import sys
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from goalsight.benchmark.tasks import Env
 
 PLAN, VIDEO, FILMSTRIP, GOAL = "plan.json", "rollout.mp4", "filmstrip.png", "goal.png"
+GOALS = r"goal(-\d+)?\.png"
+"""Names of goal images: `goal.png`, or `goal-1.png` and so on where there are several."""
 
 
 @dataclass
@@ -27,6 +30,10 @@ class Record:
     distance_m: list[float]
     energy: list[float]
     latency_ms: list[float]
+    goal_index: list[int]
+    """Which goal image each action was for, from 0."""
+    weights: dict[int, NDArray[np.float32]]
+    """By goal, the (P,) weights of its patches; nothing where all count alike."""
 
 
 def plan(
@@ -35,23 +42,28 @@ def plan(
     env: str,
     out: Path,
     seed: int = 0,
-    goal: Path | None = None,
+    goal: list[Path] | None = None,
+    goal_region: str = "",
     steps: int = 50,
     device: str = "cpu",
     settings: str = "",
     json: bool = False,
 ) -> int:
-    """Plan to one goal image and film what happens.
+    """Plan to a goal image, or to several one after the other, and film what happens.
 
     Writes plan.json (actions, energies, distances, latencies), rollout.mp4, filmstrip.png with
-    the goal beside it, and goal.png.
+    the goal beside it, and goal.png. Of several goals the next one's turn comes when the one
+    before is reached or out of reach (settings switch and stall).
 
     Args:
         checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
         env: Gymnasium id of the task.
         out: Folder for the results.
         seed: Of the start, of a goal drawn from the task, and of the search.
-        goal: Picture of the goal; one is drawn from the task if none is given.
+        goal: Picture of the goal; one is drawn from the task if none is given. Give it again for
+            the next of several.
+        goal_region: Part of the goal image that counts, x0,y0,x1,y1 in the model's pixels, or
+            change for what differs from the first picture; needs a model with a token grid.
         steps: Control steps to act.
         device: Torch device to plan on.
         settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
@@ -66,6 +78,7 @@ def plan(
     from goalsight.agent import Agent
     from goalsight.benchmark.settings import agent_config
     from goalsight.benchmark.tasks import make_env, task_of
+    from goalsight.cli.goals import CHANGE, parse_region, read_goals
     from goalsight.errors import UserError
 
     if steps < 1:
@@ -73,20 +86,38 @@ def plan(
     if seed < 0:
         raise UserError(f"--seed must be 0 or more, got {seed}")
     check_out(out)
-    agent = Agent.load(checkpoint, config=agent_config(settings), device=device)
+    region, config = parse_region(goal_region), agent_config(settings)
+    if region == CHANGE:
+        config = replace(config, cost=replace(config.cost, region=CHANGE))
+    agent = Agent.load(checkpoint, config=config, device=device)
     world = make_env(env, size=agent.image_size, observe_pixels=True)
     observation, _ = world.reset(seed=seed)
-    task = task_of(world)
     check_fit(agent, world)
-    picture = task.goal_image() if goal is None else read_goal(goal, agent.image_size)
-    agent.reset(picture, seed)
+    pictures = read_goals(goal, agent.image_size) if goal else task_of(world).goal_image()[None]
+    agent.reset(pictures, seed, None if region == CHANGE else region)
     record = run(agent, world, observation, steps)
-    drawn = goal is None
-    result = {
+    about: dict[str, Any] = {
         "env": env,
         "checkpoint": {"name": agent.name, "sha256": agent.checkpoint_sha256},
         "seed": seed,
-        "goal": "drawn from the task" if drawn else str(goal),
+        "region": region or config.cost.region,
+    }
+    result = about | _result(record, world, goal or [])
+    write(out, result, record, pictures, result["control_dt"])
+    world.close()
+    print(jsonlib.dumps(result) if json else summary(out, result))
+    return 0
+
+
+def _result(record: Record, env: Env, goals: list[Path]) -> dict[str, Any]:
+    """What happened, as JSON values."""
+    from goalsight.benchmark.tasks import task_of
+
+    task, names = task_of(env), [str(path) for path in goals]
+    drawn = not names
+    return {
+        "goal": "drawn from the task" if drawn else names if len(names) > 1 else names[0],
+        "goal_index": record.goal_index,
         "control_dt": task.control_dt,
         "actions": record.actions,
         "energy": record.energy,
@@ -95,10 +126,6 @@ def plan(
         "distance_m": record.distance_m if drawn else None,
         "success": record.distance_m[-1] <= task.success_threshold if drawn else None,
     }
-    write(out, result, record, picture, task.control_dt)
-    world.close()
-    print(jsonlib.dumps(result) if json else summary(out, result))
-    return 0
 
 
 def run(agent: Agent, env: Env, observation: dict[str, NDArray[Any]], steps: int) -> Record:
@@ -116,12 +143,16 @@ def run(agent: Agent, env: Env, observation: dict[str, NDArray[Any]], steps: int
     task = task_of(env)
     offset = observation["achieved_goal"] - observation["desired_goal"]
     frames = [observation["pixels"]]
-    record = Record(frames, [], [float(np.linalg.norm(offset))], [agent.energy(frames[0])], [])
+    distance, energy = float(np.linalg.norm(offset)), agent.energy(frames[0])
+    record = Record(frames, [], [distance], [energy], [], [], {})
     with delayed_bar("Acting", "steps") as progress:
         for step in range(steps):
             action = agent.act(observation["pixels"], observation["observation"])
             if agent.last_latency_s is not None:
                 record.latency_ms.append(round(1e3 * agent.last_latency_s, 3))
+            record.goal_index.append(agent.goal_index)
+            if agent.patch_weights is not None:
+                record.weights[agent.goal_index] = agent.patch_weights.cpu().numpy()
             observation, _, _, _, info = task.step(action)
             record.frames.append(observation["pixels"])
             record.actions.append([round(float(value), 6) for value in action])
@@ -129,39 +160,6 @@ def run(agent: Agent, env: Env, observation: dict[str, NDArray[Any]], steps: int
             record.energy.append(agent.energy(observation["pixels"]))
             progress(step + 1, steps)
     return record
-
-
-def read_goal(path: Path, size: int) -> NDArray[np.uint8]:
-    """A goal image from a file.
-
-    Args:
-        path: of a picture in any format Pillow reads.
-        size: height and width the model sees [pixels].
-
-    Returns:
-        (size, size, 3) uint8; resized and converted to RGB with a warning where needed.
-
-    Raises:
-        ImageError: if there is no such file or it is no picture.
-    """
-    from PIL import Image, UnidentifiedImageError
-
-    from goalsight.errors import ImageError
-
-    try:
-        with Image.open(path) as opened:
-            image: Image.Image = opened.copy()
-    except FileNotFoundError:
-        raise ImageError(f"no goal image at {path}; give the path of a picture") from None
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path} cannot be read as a picture: {error}") from None
-    if image.mode != "RGB":
-        _warn(f"goal image is {image.mode}, converted to RGB")
-        image = image.convert("RGB")
-    if image.size != (size, size):
-        _warn(f"goal image is {image.width}x{image.height}, resized to {size}x{size}")
-        image = image.resize((size, size), Image.Resampling.LANCZOS)
-    return np.array(image)  # writable: PyTorch warns of anything else
 
 
 def check_fit(agent: Agent, env: Env) -> None:
@@ -190,8 +188,9 @@ def check_out(out: Path) -> None:
 
     if out.exists() and not out.is_dir():
         raise OutputError(f"--out {out} is a file; give a folder")
-    ours = {PLAN, VIDEO, FILMSTRIP, GOAL}
-    foreign = sorted({entry.name for entry in out.iterdir()} - ours) if out.is_dir() else []
+    found = {entry.name for entry in out.iterdir()} if out.is_dir() else set[str]()
+    ours = {name for name in found if re.fullmatch(GOALS, name)} | {PLAN, VIDEO, FILMSTRIP}
+    foreign = sorted(found - ours)
     if foreign:
         raise OutputError(
             f"--out {out} already holds something else ({foreign[0]}); give another folder"
@@ -202,10 +201,10 @@ def write(
     out: Path,
     result: dict[str, Any],
     record: Record,
-    goal: NDArray[np.uint8],
+    goals: NDArray[np.uint8],
     control_dt: float,
 ) -> None:
-    """Write the four files of a plan; plan.json last, it says that the others are whole."""
+    """Write the files of a plan; plan.json last, it says that the others are whole."""
     from PIL import Image
 
     from goalsight.data.files import replace_json
@@ -214,11 +213,24 @@ def write(
 
     out.mkdir(parents=True, exist_ok=True)
     frames = np.stack(record.frames)
-    Image.fromarray(goal).save(out / GOAL)
-    write_video(out / VIDEO, frames, 1.0 / control_dt, goal=goal)
+    for number, goal in enumerate(goals, 1):
+        Image.fromarray(goal).save(out / (GOAL if len(goals) == 1 else f"goal-{number}.png"))
+    shown = np.stack([_shaded(goal, record.weights.get(i)) for i, goal in enumerate(goals)])
+    beside = shown[[*record.goal_index, record.goal_index[-1]]]
+    write_video(out / VIDEO, frames, 1.0 / control_dt, goal=beside)
     times = control_dt * np.arange(len(frames))
-    write_filmstrip(out / FILMSTRIP, frames, goal, times.tolist())
+    write_filmstrip(out / FILMSTRIP, frames, shown, times.tolist())
     replace_json(out / PLAN, result)
+
+
+def _shaded(goal: NDArray[np.uint8], weights: NDArray[np.float32] | None) -> NDArray[np.uint8]:
+    """A goal image with what does not count of it in the dark."""
+    from goalsight.report.pixels import shade
+
+    if weights is None:
+        return goal
+    side = isqrt(len(weights))
+    return shade(goal, weights.reshape(side, side))
 
 
 def summary(out: Path, result: dict[str, Any]) -> str:
@@ -229,10 +241,9 @@ def summary(out: Path, result: dict[str, Any]) -> str:
         verdict = "success" if result["success"] else "not there"
         first, last = (100 * result["distance_m"][i] for i in (0, -1))
         lines.append(f"distance  {first:.1f} cm -> {last:.1f} cm ({verdict})")
+    if isinstance(result["goal"], list):
+        seen = result["goal_index"][-1] + 1
+        lines.append(f"goals     at the end after number {seen} of {len(result['goal'])}")
     lines.append(f"decision  {latency:.0f} ms (median)")
     lines += [f"{name:<9} {out / file}" for name, file in (("film", VIDEO), ("strip", FILMSTRIP))]
     return "\n".join(lines)
-
-
-def _warn(text: str) -> None:
-    print(f"goalsight: warning: {text}", file=sys.stderr)

@@ -38,6 +38,7 @@ argument of Lightning's Trainer is a flag, such as --trainer.max-time 00:00:04:0
     example = """example:
   goalsight train --config tiny --data runs/push-data --out runs/push
   goalsight train --data runs/push-data --out runs/small --model.size small --trainer.max-steps 9000
+  goalsight train --config actor --checkpoint runs/push --data runs/push-data --out runs/push-actor
 """
 
     def add_run_arguments(self, parser: LightningArgumentParser) -> None:
@@ -70,7 +71,7 @@ argument of Lightning's Trainer is a flag, such as --trainer.max-time 00:00:04:0
 
 
 def main(argv: list[str]) -> int:
-    """Train a world model; see `TrainCLI.description`.
+    """Train a world model, see `TrainCLI.description`, or an actor, see `wants_actor`.
 
     Args:
         argv: what follows `goalsight train`.
@@ -81,8 +82,11 @@ def main(argv: list[str]) -> int:
     Raises:
         UserError: if something the user can mend is wrong.
     """
+    from goalsight.cli.train_actor import train_actor_command, wants_actor
     from goalsight.data import open_dataset
 
+    if wants_actor(argv):
+        return train_actor_command(argv)
     try:
         cli = TrainCLI(argv)
         given = cli.config_init

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from goalsight.diagnostics.latents import Latents
 from goalsight.diagnostics.probes import Probe, ProbeKind, fit_probe, sketch
+from goalsight.models.heads.probe import WIDEST
 
 Source = Literal["encoded", "imagined", "copied"]
 STILL = 1e-4
@@ -138,25 +139,35 @@ def probe(
             f"both must have the same labels, got {list(fit.labels)} and {list(test.labels)}"
         )
     features = sketch(fit.encoded).flatten(0, 1)
-    labels = torch.cat(list(_canonical(fit.labels).values()), dim=-1).flatten(0, 1)
+    labels = torch.cat(list(canonical(fit.labels).values()), dim=-1).flatten(0, 1)
     groups = fit.episodes.repeat_interleave(fit.encoded.shape[1])
-    readings: list[Reading] = []
-    for kind in kinds:
-        fitted = fit_probe(kind, features, labels, groups, seed)
-        readings += _read(fitted, kind, test)
+    probes = {kind: fit_probe(kind, features, labels, groups, seed) for kind in kinds}
+    return judge(probes, test, fitted_on=len(features))
+
+
+def judge(probes: Mapping[ProbeKind, Probe], test: Latents, *, fitted_on: int) -> ProbeReport:
+    """What probes that were fitted before read out of latents they never saw.
+
+    Args:
+        probes: by their kind, each fitted on `sketch` of latents and on all labels of `test`.
+        test: latents imagined any number of blocks ahead.
+        fitted_on: frames they were fitted on, for the report.
+    """
+    readings = [reading for kind in probes for reading in _read(probes[kind], kind, test)]
+    features = test.encoded[0, 0].numel()
     return ProbeReport(
         readings=tuple(readings),
         blocks=test.blocks,
-        features=fit.encoded[0, 0].numel(),
-        seen_features=features.shape[1],
-        fitted_on=len(features),
+        features=features,
+        seen_features=min(features, WIDEST),
+        fitted_on=fitted_on,
         windows=len(test.encoded),
     )
 
 
 def _read(fitted: Probe, kind: ProbeKind, test: Latents) -> Iterator[Reading]:
     """Everything one probe reads."""
-    labels = _canonical(test.labels)
+    labels = canonical(test.labels)
     wanted = torch.cat(list(labels.values()), dim=-1)
     encoded, imagined = (fitted.read(sketch(z)) for z in (test.encoded, test.imagined))
     looks: list[tuple[Source, int, Tensor, Tensor]] = [
@@ -200,7 +211,7 @@ def _r2(error: float, variance: float) -> float | None:
     return 1 - error / variance if variance > STILL**2 else None
 
 
-def _canonical(labels: dict[str, Tensor]) -> dict[str, Tensor]:
+def canonical(labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Labels a probe can be asked for: of the two quaternions of a rotation the one with w >= 0."""
     return {
         name: torch.where(values[..., :1] < 0, -values, values)

@@ -83,7 +83,7 @@ def _draw_bars(axes: Axes, report: ProbeReport) -> None:
 def _draw_error(axes: Axes, report: ProbeReport, variable: str) -> None:
     """Error of the last probe by blocks ahead."""
     blocks = np.arange(1, report.blocks + 1)
-    unit = report.find(variable).unit
+    unit = report.find(variable, report.probes[-1]).unit
     scale, name = (100.0, "cm") if unit == "m" else (1.0, unit or "no unit")
     for source, style, label in SOURCES:
         readings = [report.find(variable, report.probes[-1], source, int(b)) for b in blocks]

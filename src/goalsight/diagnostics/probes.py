@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from goalsight.models.heads.probe import WIDEST, count_sketch
+
 ProbeKind = Literal["linear", "mlp"]
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Ridge penalties tried, per row and per unit of a standardised feature's variance."""
@@ -18,8 +20,6 @@ MLP_UNITS, MLP_STEPS, MLP_BATCH, MLP_RATE = 256, 400, 256, 3e-3
 """Width, optimiser steps, rows a step and peak learning rate of the MLP probe."""
 LOOK_EVERY = 50
 """Steps between two looks at the inner episodes."""
-WIDEST = 2048
-"""Features a probe sees at most; wider latents are sketched down to this many."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,23 @@ class Probe:
 
     def __init__(self, features: Scale, labels: Scale) -> None:
         """Keep the scales that the probe was fitted in."""
-        self._features, self._labels = features, labels
+        self.features, self.labels = features, labels
 
     @torch.no_grad()
     def read(self, z: Tensor) -> Tensor:
         """Labels (*B, L) in their own units from latent features (*B, F)."""
-        return self._labels.undo(self._standard(self._features.apply(z)))
+        return self.labels.undo(self._standard(self.features.apply(z)))
 
     @abstractmethod
     def _standard(self, x: Tensor) -> Tensor:
         """(*B, F) standardised features to (*B, L) standardised labels."""
 
 
-class _Linear(Probe):
+class LinearProbe(Probe):
     """Labels as weighted sums of features."""
 
     def __init__(self, features: Scale, labels: Scale, weight: Tensor) -> None:
+        """Keep the (F, L) weights."""
         super().__init__(features, labels)
         self.weight = weight
 
@@ -74,10 +75,11 @@ class _Linear(Probe):
         return x @ self.weight
 
 
-class _MLP(Probe):
+class MLPProbe(Probe):
     """Labels through one hidden layer."""
 
     def __init__(self, features: Scale, labels: Scale, net: nn.Module) -> None:
+        """Keep the trained layers."""
         super().__init__(features, labels)
         self.net = net
 
@@ -100,8 +102,8 @@ def fit_probe(kind: ProbeKind, z: Tensor, y: Tensor, groups: Tensor, seed: int =
     features, labels = Scale.of(z[~inner]), Scale.of(y[~inner])
     x, target = features.apply(z), labels.apply(y)
     if kind == "linear":
-        return _Linear(features, labels, ridge(x, target, inner))
-    return _MLP(features, labels, _train(x, target, inner, seed))
+        return LinearProbe(features, labels, ridge(x, target, inner))
+    return MLPProbe(features, labels, _train(x, target, inner, seed))
 
 
 def ridge(x: Tensor, y: Tensor, inner: Tensor) -> Tensor:
@@ -132,9 +134,7 @@ def ridge(x: Tensor, y: Tensor, inner: Tensor) -> Tensor:
 def sketch(z: Tensor, width: int = WIDEST, seed: int = 0) -> Tensor:
     """Latents as probe features, sketched down where they are very wide.
 
-    Each feature is added, with a random sign, to one of `width` sums (count sketch; Charikar et
-    al. 2002, Weinberger et al. 2009, arXiv:0902.2206): inner products stay what they were, in the
-    mean, and no matrix of F x width is needed.
+    See `goalsight.models.heads.probe.count_sketch`.
 
     Args:
         z: (*B, P, D) latents.
@@ -148,10 +148,8 @@ def sketch(z: Tensor, width: int = WIDEST, seed: int = 0) -> Tensor:
     wide = flat.shape[-1]
     if wide <= width:
         return flat
-    generator = torch.Generator().manual_seed(seed)
-    signs = 2.0 * torch.randint(2, (wide,), generator=generator) - 1
-    where = torch.randperm(wide, generator=generator) % width
-    return flat.new_zeros(*flat.shape[:-1], width).index_add_(-1, where, flat * signs)
+    sums, signs = count_sketch(wide, width, seed)
+    return flat.new_zeros(*flat.shape[:-1], width).index_add_(-1, sums, flat * signs)
 
 
 def _inner_rows(groups: Tensor, seed: int) -> Tensor:

@@ -92,11 +92,11 @@ class Subject:
         windows = self.windows(self.split.held_out, blocks)
         return self._imagine(windows, blocks, count, seed)
 
-    def to_fit(self, seed: int) -> Latents:
-        """Latents of single frames to fit probes on; see `imagine`."""
+    def to_fit(self, seed: int, blocks: int = 0, count: int = FIT_FRAMES) -> Latents:
+        """Latents to fit probes on, of single frames or imagined further ahead; see `imagine`."""
         order = np.random.default_rng(seed).permutation(self.split.fit)
-        windows = self.windows(np.sort(order[:FIT_EPISODES]), 0)
-        return self._imagine(windows, 0, FIT_FRAMES, seed)
+        windows = self.windows(np.sort(order[:FIT_EPISODES]), blocks)
+        return self._imagine(windows, blocks, count, seed)
 
     def _imagine(self, windows: Windows, blocks: int, count: int, seed: int) -> Latents:
         with delayed_bar("Imagining", "windows") as report:

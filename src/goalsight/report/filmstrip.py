@@ -23,7 +23,7 @@ def filmstrip(
 
     Args:
         frames: (T, H, W, 3) uint8 pictures of the rollout.
-        goal: (H, W, 3) uint8 goal image; framed in colour.
+        goal: (H, W, 3) uint8 goal image, framed in colour, or (G, H, W, 3) several in their order.
         times_s: T times [s], the captions.
         count: frames shown.
 
@@ -38,17 +38,20 @@ def filmstrip(
         raise ValueError(f"one time a frame: got {len(times_s)} times, {len(frames)} frames")
     chosen = spread(len(frames), count)
     factor = max(1, -(-TILE // min(frames.shape[1:3])))
-    tiles = enlarge(np.concatenate([frames[chosen], goal[None]]), factor)
-    captions = [f"{times_s[i]:.1f} s" for i in chosen] + ["goal"]
+    goals = goal[None] if goal.ndim == 3 else goal
+    tiles = enlarge(np.concatenate([frames[chosen], goals]), factor)
+    captions = [f"{times_s[i]:.1f} s" for i in chosen]
+    captions += [f"goal {i + 1}" for i in range(len(goals))] if len(goals) > 1 else ["goal"]
     height, width = tiles.shape[1:3]
-    right = len(chosen) * (width + _GAP) + 4 * _GAP  # the goal stands a little apart
-    size = (right + width + 2 * _GAP, height + _CAPTION + 2 * _GAP)
+    right = len(chosen) * (width + _GAP) + 4 * _GAP  # the goals stand a little apart
+    size = (right + len(goals) * (width + 2 * _GAP), height + _CAPTION + 2 * _GAP)
     strip = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(strip)
     font = ImageFont.load_default(_FONT)
     for i, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
-        is_goal = i == len(chosen)
-        left = right if is_goal else _GAP + i * (width + _GAP)
+        is_goal = i >= len(chosen)
+        after = right + (i - len(chosen)) * (width + 2 * _GAP)
+        left = after if is_goal else _GAP + i * (width + _GAP)
         if is_goal:
             edge = (left - 2, _GAP - 2, left + width + 1, _GAP + height + 1)
             draw.rectangle(edge, outline=_ACCENT, width=2)
@@ -67,7 +70,7 @@ def write_filmstrip(
     Args:
         path: file to write.
         frames: (T, H, W, 3) uint8.
-        goal: (H, W, 3) uint8.
+        goal: (H, W, 3) or (G, H, W, 3) uint8.
         times_s: T times [s].
         count: frames shown.
 

@@ -13,7 +13,7 @@ def check_frames(frames: Frames, goal: Frames | None) -> None:
 
     Args:
         frames: (T, H, W, 3) uint8.
-        goal: (H, W, 3) uint8, or None.
+        goal: (H, W, 3) uint8, (G, H, W, 3) several, or None.
 
     Raises:
         ValueError: naming the shape that came.
@@ -22,7 +22,7 @@ def check_frames(frames: Frames, goal: Frames | None) -> None:
         raise ValueError(f"frames must be (T, H, W, 3) with T >= 1, got {frames.shape}")
     if frames.dtype != np.uint8 or (goal is not None and goal.dtype != np.uint8):
         raise ValueError("frames and goal must be uint8 RGB")
-    if goal is not None and goal.shape != frames.shape[1:]:
+    if goal is not None and (goal.ndim not in {3, 4} or goal.shape[-3:] != frames.shape[1:]):
         raise ValueError(
             f"goal must have the size of the frames, {frames.shape[1:]}, got {goal.shape}; "
             "render both at one size"
@@ -32,6 +32,27 @@ def check_frames(frames: Frames, goal: Frames | None) -> None:
 def enlarge(pictures: Frames, factor: int) -> Frames:
     """Repeat every pixel: (..., H, W, 3) becomes (..., factor H, factor W, 3)."""
     return pictures.repeat(factor, axis=-3).repeat(factor, axis=-2)
+
+
+def shade(picture: Frames, weights: NDArray[np.float32], *, least: float = 0.25) -> Frames:
+    """Darken the cells of a picture that count little.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        weights: (G, G) in [0, 1], row by row; 1 leaves a cell as it is.
+        least: brightness of a cell that does not count at all.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    >>> shade(np.full((2, 2, 3), 100, np.uint8), np.array([[1, 0]] * 2, np.float32))[0, :, 0]
+    array([100,  25], dtype=uint8)
+    """
+    height, width = picture.shape[:2]
+    rows = np.arange(height) * len(weights) // height
+    columns = np.arange(width) * len(weights) // width
+    bright = least + (1 - least) * weights[rows][:, columns, None]
+    return (picture * bright).round().astype(np.uint8)
 
 
 def spread(length: int, count: int) -> NDArray[np.int64]:

@@ -25,7 +25,8 @@ def encode_video(
     Args:
         frames: (T, H, W, 3) uint8.
         fps: frames per second.
-        goal: (H, W, 3) uint8, shown at the right of every frame; None shows the rollout alone.
+        goal: (H, W, 3) uint8, shown at the right of every frame, or (T, H, W, 3), one a frame;
+            None shows the rollout alone.
         side: least side of a frame in the video [pixels].
 
     Returns:
@@ -39,8 +40,14 @@ def encode_video(
     check_frames(frames, goal)
     if fps <= 0:
         raise ValueError(f"fps must be positive, got {fps}")
+    if goal is not None and goal.ndim == 4 and len(goal) != len(frames):
+        raise ValueError(f"one goal a frame: got {len(goal)} goals, {len(frames)} frames")
     factor = max(1, -(-side // min(frames.shape[1:3])))
-    shown = [_beside(enlarge(frame, factor), goal, factor) for frame in frames]
+    goals = [goal] * len(frames) if goal is None or goal.ndim == 3 else list(goal)
+    shown = [
+        _beside(enlarge(frame, factor), beside, factor)
+        for frame, beside in zip(frames, goals, strict=True)
+    ]
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=_rate(fps))
@@ -62,7 +69,7 @@ def write_video(
         path: file to write, ending in `.mp4`.
         frames: (T, H, W, 3) uint8.
         fps: frames per second.
-        goal: (H, W, 3) uint8 shown beside the rollout, or None.
+        goal: shown beside the rollout as in `encode_video`, or None.
         side: least side of a frame in the video [pixels].
 
     Raises:

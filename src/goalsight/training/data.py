@@ -98,7 +98,7 @@ class WindowLoader(DataLoader[Clip]):
     """A loader that knows its place in the stream and how long it kept the model waiting."""
 
     def __init__(
-        self, windows: Windows | EncodedWindows, batches: ShuffledBatches, workers: int
+        self, windows: torch.utils.data.Dataset[Clip], batches: ShuffledBatches, workers: int
     ) -> None:
         """Load batches of windows.
 

@@ -86,7 +86,7 @@ class EncodedWindows(torch.utils.data.Dataset[Clip]):
             model: whose encoder stays as it is, on any device.
         """
         self._windows = windows
-        self._latents = _encode_all(windows, model)
+        self._latents = encode_all(windows, model)
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -104,8 +104,16 @@ class EncodedWindows(torch.utils.data.Dataset[Clip]):
 
 
 @torch.no_grad()
-def _encode_all(windows: Windows, model: WorldModel) -> Tensor:
-    """(rows, P, D) latents of all frames, on the CPU; a bar shows if it takes long."""
+def encode_all(windows: Windows, model: WorldModel) -> Tensor:
+    """Latents of all frames of some episodes; a bar shows if it takes long.
+
+    Args:
+        windows: of those episodes, one after another.
+        model: whose encoder stays as it is, on any device, in evaluation mode.
+
+    Returns:
+        (rows, P, D) float32 on the CPU.
+    """
     device, total = next(model.parameters()).device, windows.total_rows
     latents = torch.empty(total, model.patches, model.latent_dim)
     with delayed_bar("Encoding", "frames") as report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule
@@ -51,6 +52,10 @@ class RunModule(LightningModule):
     def collapse_cause(self) -> str:
         """What to look at first if the latents collapse, for one line to the user."""
         return "try a smaller --optimiser.lr"
+
+    def card(self, card: dict[str, Any]) -> dict[str, Any]:
+        """The checkpoint's card, from that of a run that trains the whole model."""
+        return card
 
     def configure_optimizers(self) -> AdamW:
         """AdamW over what is trained; the schedule is in `on_train_batch_start`."""

@@ -117,7 +117,7 @@ class Saver(Callback):
         # again, while a run whose last step is saved would have none left to save the model at.
         model = _whole_model(trainer, module)
         if trainer.is_global_zero:
-            card = make_card(trainer, module, self._data, finished)
+            card = module.card(make_card(trainer, module, self._data, finished))
             save_checkpoint(self._folder.checkpoint, model, card)
         beside = self._folder.last.with_name(f".{self._folder.last.name}.new")
         try:

@@ -13,8 +13,13 @@ from typing import Any
 from torch import nn
 
 from goalsight.models.config import WorldModelConfig
+from goalsight.models.heads.actor import Actor
+from goalsight.models.heads.probe import ProbeHead
 
-HEADS: dict[str, Callable[..., nn.Module]] = {}
+HEADS: dict[str, Callable[..., nn.Module]] = {
+    "actor": Actor,
+    "probe": ProbeHead,
+}
 """How each head is built."""
 
 

@@ -1,0 +1,148 @@
+"""How an agent decides: by search, by its actor, or by a search around what its actor proposes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from goalsight.agent.actor import Scene, Unlikely, around, as_plan, find_actor, propose, time_left
+from goalsight.agent.config import AgentConfig
+from goalsight.errors import UserError
+from goalsight.models import WorldModel
+from goalsight_planners import Bounds, Cost, Plan, planner_for
+
+__all__ = ["Decider", "Scene", "commit"]
+
+
+class Decider:
+    """Turns a scene into a plan, in the way that `AgentConfig.mode` says."""
+
+    def __init__(self, model: WorldModel, config: AgentConfig, name: str) -> None:
+        """Decide for an agent.
+
+        Args:
+            model: of the agent.
+            config: of the agent, `planner.block` following the model.
+            name: of its checkpoint, for messages.
+
+        Raises:
+            CheckpointError: if the settings want an actor that the model has not.
+            UserError: if a model that looks back is to decide in the middle of a block.
+        """
+        if model.predictor.context > 1 and config.executed_steps % config.planner.block:
+            raise UserError(
+                f"checkpoint {name} looks back at whole blocks of {config.planner.block} control "
+                f"steps: give a multiple of it, not replan_steps={config.replan_steps}"
+            )
+        self._model, self._config = model, config
+        self._actor = find_actor(model, config, name)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget an episode."""
+        self._goal, self._decisions = 0, 0
+        self.kept = False
+        """Whether the last decision kept the plan of the one before."""
+
+    @property
+    def evaluations(self) -> int:
+        """Candidate plans the model imagines for one decision after the first."""
+        config, search = self._config, self._config.planner
+        if config.mode == "actor":
+            return 1
+        proposed = 1 + config.actor.proposals if config.mode == "both" else 0
+        again = 1 + search.elites if config.commitment else 0
+        return search.evaluations + proposed + again
+
+    def aim(self, goal: int) -> None:
+        """Say which goal's turn it is; the time to a new one begins anew."""
+        if goal != self._goal:
+            self._goal, self._decisions = goal, 0
+
+    @property
+    def _time(self) -> int:
+        """Control steps that the actor is told are left."""
+        return time_left(self._config.actor, self._decisions * self._config.executed_steps)
+
+    def unlikely(self, scene: Scene) -> Unlikely | None:
+        """The actor's doubt in plans, if it has a weight in the cost."""
+        if self._actor is None or not self._config.actor.likelihood:
+            return None
+        return Unlikely(self._actor, scene, self._time)
+
+    def plan(
+        self,
+        scene: Scene,
+        cost: Cost,
+        warm: Tensor | None,
+        bounds: Bounds,
+        generators: Sequence[torch.Generator],
+    ) -> Plan:
+        """Decide for B problems.
+
+        Args:
+            scene: what is known of them.
+            cost: of plans (B, N, H, K, A).
+            warm: (B, H, K, A) rest of the last plan; None at the first decision.
+            bounds: of the search.
+            generators: one random stream a problem.
+
+        Returns:
+            The plan to execute; by an actor alone, only the blocks that will be.
+        """
+        config, search, init = self._config, self._config.planner, warm
+        if self._actor is not None and config.mode != "search":
+            alone = config.mode == "actor"
+            plans = propose(
+                self._model,
+                self._actor,
+                scene,
+                generators,
+                time=self._time,
+                horizon=config.executed_blocks if alone else search.horizon,
+                samples=0 if alone else config.actor.proposals,
+            )
+            if alone:
+                self._decisions += 1
+                return as_plan(plans, cost)
+            init, search = around(plans, warm, search, config.actor)
+        plan = planner_for(search)(cost, init, bounds, search, generators)
+        self._decisions += 1
+        if config.commitment:
+            plan, kept = commit(plan, warm, cost, config.commitment)
+            self.kept = bool(kept.all())
+        return plan
+
+
+def commit(new: Plan, old: Tensor | None, cost: Cost, margin: float) -> tuple[Plan, Tensor]:
+    """Keep what is left of the old plan unless the new one is better by more than its uncertainty.
+
+    Two plans about as good swapped at every decision lead nowhere. The uncertainty is the standard
+    deviation of the costs of the new plan's elites: differences that the search itself cannot tell
+    apart.
+
+    Args:
+        new: the plan just searched, of B problems.
+        old: (B, H, K, A) what is left of the last one; None where there is none.
+        cost: of plans (B, N, H, K, A), here and now.
+        margin: uncertainties that the new plan must be better by.
+
+    Returns:
+        The plan to execute, and whether it is the old one (B,).
+    """
+    if old is None:
+        return new, torch.zeros_like(new.cost, dtype=torch.bool)
+    costs = cost(torch.cat([old[:, None], new.elites], dim=1))
+    doubt = costs[:, 1:].std(dim=1, correction=0)
+    kept = ~(new.cost < costs[:, 0] - margin * doubt)
+    kept &= costs[:, 0].isfinite()
+    chosen = replace(
+        new,
+        actions=torch.where(kept[:, None, None, None], old, new.actions),
+        cost=torch.where(kept, costs[:, 0], new.cost),
+        evaluations=new.evaluations + costs.shape[1],
+    )
+    return chosen, kept

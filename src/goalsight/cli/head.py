@@ -1,0 +1,112 @@
+"""`goalsight head`: train a small network on a model's latents, beside the model.
+
+Every member reads a checkpoint and a dataset and writes a NEW run folder: the whole checkpoint,
+its other heads, and the new one.
+"""
+
+from __future__ import annotations
+
+import json as jsonlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from goalsight.diagnostics import Subject
+
+
+def probe(
+    *,
+    checkpoint: str,
+    data: Path,
+    out: Path,
+    variables: str = "",
+    kind: Literal["linear", "mlp"] = "mlp",
+    blocks: int = 5,
+    windows: int = 2000,
+    seed: int = 0,
+    device: str = "cpu",
+    json: bool = False,
+) -> int:
+    """Teach a model to read state variables off its latents, for a decoded-state cost.
+
+    Fitted on encoded frames and on what the model imagines 1 to BLOCKS ahead, judged on held-out
+    episodes. Writes OUT/checkpoint (the model as it was, and the head), OUT/probe.json and
+    OUT/probe.png. Variables named state.* are simulator labels: the card and every report of a
+    benchmark say so.
+
+    Args:
+        checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
+        data: Folder of the dataset.
+        out: Folder of the new run; it must be empty or missing.
+        variables: What to read, names joined by +, such as state.cube_pos+proprio.ee_x; by default
+            all simulator truth that moves, without rotations.
+        kind: One linear map, or an MLP with one hidden layer.
+        blocks: Action blocks to imagine ahead.
+        windows: Windows to fit on, and as many held-out ones to judge on; all there are if fewer.
+        seed: Of the choice of windows and of the MLP.
+        device: Torch device the model runs on.
+        json: Print JSON for a machine to read.
+
+    Returns:
+        Exit status 0.
+
+    Example:
+        goalsight head probe --checkpoint runs/push --data runs/push-data --out runs/push-probe
+        goalsight plan --checkpoint runs/push-probe --settings decoded=1 --env ... --out ...
+    """
+    from goalsight.cli.inspect import about, check_counts
+    from goalsight.diagnostics import draw_probe, report_values, write_report
+    from goalsight.training.heads import save_with_head
+    from goalsight.training.probe import choose, fit_head, readable
+
+    check_counts(blocks=blocks, windows=windows)
+    subject = begin(checkpoint, data, out, device)
+    fit = subject.to_fit(seed, blocks, windows)
+    names = [name.strip() for name in variables.split("+") if name.strip()] or readable(fit)
+    fit = choose(fit, names)
+    test = choose(subject.held_out(blocks, windows, seed), names)
+    fitted = fit_head(subject.model.config, fit, test, kind=kind, seed=seed)
+    values, figure = about(subject) | report_values(fitted.report), draw_probe(fitted.report)
+    save_with_head(
+        str(subject.checkpoint["path"]),
+        out,
+        "probe",
+        fitted.options,
+        fitted.head.state_dict(),
+        how={
+            "kind": kind,
+            "variables": names,
+            "blocks": blocks,
+            "windows": len(fit.encoded),
+            "seed": seed,
+            "dataset": subject.dataset.fingerprint(),
+        },
+        labels_used=fitted.labels_used,
+        metrics=fitted.metrics(),
+    )
+    write_report(out, "probe", values, figure)
+    used = ", ".join(fitted.labels_used) or "none"
+    note = f"{out}: simulator labels used: {used}; judged on {subject.split.note}"
+    print(jsonlib.dumps(values, indent=2) if json else f"{fitted.report.summary()}\n{note}")
+    return 0
+
+
+def begin(checkpoint: str, data: Path, out: Path, device: str = "cpu") -> Subject:
+    """What every member does first: refuse a bad --out, then open checkpoint and dataset.
+
+    Args:
+        checkpoint: as `goalsight.checkpoint.find_checkpoint` takes it.
+        data: folder of the dataset.
+        out: folder of the new run.
+        device: where the model goes.
+
+    Raises:
+        OutputError: if `out` holds something.
+        CheckpointError: if there is no such checkpoint.
+        DatasetError: if there is no such dataset, or it is of another robot.
+    """
+    from goalsight.diagnostics import open_subject
+    from goalsight.training.heads import check_new_run
+
+    check_new_run(out)
+    return open_subject(checkpoint, data, device)

@@ -1,0 +1,153 @@
+"""The actor: from where it is and where it is to be, one action block; behaviour, not search."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from goalsight.models.config import WorldModelConfig
+from goalsight.models.heads.mixture import BlockMixture
+
+Tokens = Literal["flat", "mean"]
+
+
+class Actor(nn.Module):
+    """Goal-conditioned behaviour: a mixture over action blocks, given latent, goal and time left.
+
+    A perceptron on (z, z_goal, z_goal - z), as in INTACT (arXiv:2607.26056) and GC-IDM
+    (arXiv:2605.08732), with a mixture head, since what people and scripts do from one picture to
+    another has modes whose mean is none of them, and the time that is left as an input, since far
+    goals seen without it average to standing still.
+    """
+
+    latent_mean: Tensor
+    latent_std: Tensor
+
+    def __init__(
+        self,
+        config: WorldModelConfig,
+        patches: int,
+        dim: int,
+        *,
+        width: int = 512,
+        depth: int = 3,
+        components: int = 4,
+        furthest: int = 110,
+        gripper: int | None = None,
+        values: tuple[float, float] = (-1.0, 1.0),
+        tokens: Tokens = "flat",
+        least_std: float = 0.05,
+    ) -> None:
+        """Build an untrained actor.
+
+        Args:
+            config: of the world model; says how long a block and how wide an action is.
+            patches: P, tokens of a frame.
+            dim: D, dimensions of a token.
+            width: units of its layers.
+            depth: hidden layers.
+            components: Gaussians of the mixture.
+            furthest: time to the goal it was trained up to [control steps].
+            gripper: axis that is one of two values, held for a block; None for no such axis.
+            values: of that axis, ascending.
+            tokens: whether it sees all tokens of a grid one after another, or their mean.
+            least_std: floor on the spread of a Gaussian, in action units.
+
+        Raises:
+            ValueError: if a number is out of its range.
+        """
+        super().__init__()
+        _check_sizes(width=width, depth=depth, components=components)
+        _check_fit(config, furthest, gripper)
+        if tokens not in get_args(Tokens):
+            raise ValueError(f"tokens must be flat or mean, got {tokens!r}")
+        self.steps, self.action_dim = config.frameskip, config.action_dim
+        self.furthest, self.gripper, self.tokens = furthest, gripper, tokens
+        self.values = (float(values[0]), float(values[1]))
+        self.least_std = least_std
+        self.free_axes = [axis for axis in range(self.action_dim) if axis != gripper]
+        self.components = components
+        seen = patches * dim if tokens == "flat" else dim
+        self.register_buffer("latent_mean", torch.zeros(seen))
+        self.register_buffer("latent_std", torch.ones(seen))
+        sizes = [3 * seen + 2, *[width] * depth]
+        layers: list[nn.Module] = []
+        for before, after in pairwise(sizes):
+            layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.GELU()]
+        self.body = nn.Sequential(*layers)
+        self.numbers = self.steps * len(self.free_axes)
+        each = components * (1 + 2 * self.numbers)
+        self.out = nn.Linear(width, each + (gripper is not None))
+
+    def distribution(self, z: Tensor, z_goal: Tensor, time: Tensor) -> BlockMixture:
+        """What is done here by one who is to be there in that time.
+
+        Args:
+            z: (*B, P, D) latents.
+            z_goal: (*B, P, D) latents of the goal.
+            time: (*B,) or () control steps left; what was never trained counts as what was.
+
+        Returns:
+            Mixtures of batch shape (*B).
+        """
+        here, there = self._seen(z), self._seen(z_goal)
+        batch = torch.broadcast_shapes(here.shape, there.shape)
+        here, there = here.expand(batch), there.expand(batch)
+        left = time.to(here).clamp(1, self.furthest).expand(here.shape[:-1])
+        clock = torch.stack([left / self.furthest, left.log() / math.log(self.furthest)], dim=-1)
+        out = self.out(self.body(torch.cat([here, there, there - here, clock], dim=-1))).float()
+        logits, mean, log_std, odds = out.split(
+            [self.components, *2 * [self.components * self.numbers], self.gripper is not None],
+            dim=-1,
+        )
+        shape = (*out.shape[:-1], self.components, self.steps, len(self.free_axes))
+        return BlockMixture(
+            logits=logits.log_softmax(dim=-1),
+            mean=mean.reshape(shape).tanh(),
+            # A softplus that begins near the spread of ordinary actions.
+            std=nn.functional.softplus(log_std.reshape(shape)) * 0.5 + self.least_std,
+            gripper=self.gripper,
+            closing=odds[..., 0] if self.gripper is not None else None,
+            values=self.values,
+        )
+
+    def act(self, z: Tensor, z_goal: Tensor, time: Tensor) -> Tensor:
+        """The dominant mode: blocks (*B, K, A) in [-1, 1]; arguments of `distribution`."""
+        return self.distribution(z, z_goal, time).dominant()
+
+    def log_prob(self, z: Tensor, z_goal: Tensor, time: Tensor, blocks: Tensor) -> Tensor:
+        """(*B,) log-likelihood of blocks (*B, K, A); see `BlockMixture.log_prob`."""
+        return self.distribution(z, z_goal, time).log_prob(blocks)
+
+    def remember_spread(self, mean: Tensor, std: Tensor) -> None:
+        """Take in mean and standard deviation (P, D) of the training data's latents."""
+        for mine, given in ((self.latent_mean, mean), (self.latent_std, std)):
+            mine.copy_(given.flatten() if self.tokens == "flat" else given.mean(0))
+        self.latent_std.clamp_(min=1e-3)
+
+    def _seen(self, z: Tensor) -> Tensor:
+        flat = z.flatten(-2) if self.tokens == "flat" else z.mean(-2)
+        return (flat - self.latent_mean) / self.latent_std
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 1:
+            raise ValueError(f"{name} of an actor must be at least 1, got {value}")
+
+
+def _check_fit(config: WorldModelConfig, furthest: int, gripper: int | None) -> None:
+    """Refuse an actor that does not fit the robot."""
+    if furthest < max(2, config.frameskip):
+        raise ValueError(
+            f"furthest must be at least one block of {config.frameskip} control steps and 2, got "
+            f"{furthest}"
+        )
+    if gripper is not None and not 0 <= gripper < config.action_dim:
+        raise ValueError(f"gripper axis {gripper} is not among {config.action_dim} action axes")
+    if gripper is not None and config.action_dim == 1:
+        raise ValueError("an actor needs an action axis besides the gripper")

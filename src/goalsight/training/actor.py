@@ -1,0 +1,263 @@
+"""Training an actor on the latents of a finished model: the model stays, one head is new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning.callbacks import Timer
+from torch import Tensor
+
+from goalsight.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from goalsight.clip import Clip
+from goalsight.data import Dataset
+from goalsight.errors import DatasetError, UserError
+from goalsight.models import WorldModel
+from goalsight.models.heads.actor import Actor, Tokens
+from goalsight.training.devices import threads
+from goalsight.training.hindsight import GRIPPER, HindsightClip, HindsightConfig, HindsightData
+from goalsight.training.loop import TrainSummary, execute
+from goalsight.training.running import RunModule
+from goalsight.training.saving import SAVE_EVERY_S
+from goalsight.training.schedule import OptimiserConfig
+
+HEAD = "actor"
+"""The head's name in a checkpoint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorConfig:
+    """What an actor is made of; see `goalsight.models.heads.actor.Actor`."""
+
+    width: int = 512
+    """Units of its layers."""
+    depth: int = 3
+    """Hidden layers."""
+    components: int = 4
+    """Gaussians of the mixture; 1 averages what it should choose from."""
+    tokens: Tokens = "flat"
+    """Whether it sees all tokens of a grid one after another, or their mean."""
+    gripper: str = "auto"
+    """Action axis that is one of two values for a whole block, by name; `none` for no such axis;
+    `auto` for the one named gripper if the data closes and opens it and does nothing between."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorRunConfig:
+    """Everything that makes a run what it is, apart from dataset and trainer."""
+
+    checkpoint: Path
+    """A run or checkpoint whose model is taken whole; it is not altered."""
+    actor: ActorConfig = field(default_factory=ActorConfig)
+    """What is trained."""
+    hindsight: HindsightConfig = field(default_factory=HindsightConfig)
+    """What on."""
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=1e-3))
+    """How fast."""
+    seed: int = 0
+    """Of initial weights, split, order and goals."""
+    threads: int | None = None
+    """Processor threads; None for one per core."""
+    save_every_s: float = SAVE_EVERY_S
+    """Time between two saves [s]: what a kill costs."""
+
+
+class ActorModule(RunModule):
+    """Likelihood of what was done, under a head of a model that stays as it is."""
+
+    model: WorldModel
+
+    def __init__(
+        self, model: WorldModel, base: Checkpoint, config: ActorRunConfig, *, timer: Timer
+    ) -> None:
+        """Train the actor of a model and nothing else of it.
+
+        Args:
+            model: the model of `base` with an actor.
+            base: where all but the actor comes from.
+            config: the run.
+            timer: the run's clock.
+        """
+        super().__init__(config.optimiser, timer=timer, seed=config.seed)
+        self.model = model.requires_grad_(False)
+        self.actor.requires_grad_(True)
+        self._base = base
+        settings = {
+            "actor": asdict(config.actor),
+            "hindsight": asdict(config.hindsight),
+            "optimiser": asdict(config.optimiser),
+            "seed": config.seed,
+        }
+        self.save_hyperparameters(settings)
+
+    @property
+    def actor(self) -> Actor:
+        """The head."""
+        head = self.model.heads[HEAD]
+        assert isinstance(head, Actor)
+        return head
+
+    def training_step(self, batch: HindsightClip, batch_idx: int) -> Tensor:
+        """Negative log-likelihood of a batch, for each number of a block."""
+        loss = -self._log_prob(batch).mean()
+        self.losses = {"loss": loss.detach()}
+        return loss
+
+    def validation_step(self, batch: HindsightClip, batch_idx: int) -> None:
+        """Log it of held-out episodes, and how far the dominant mode is from what was done."""
+        done = batch.actions[:, 0]
+        dominant = self.actor.act(batch.latents[:, 0], batch.latents[:, 1], batch.time)
+        self.log_dict(
+            {
+                "validation/nll": -self._log_prob(batch).mean(),
+                "validation/action_error": (dominant - done).square().mean().sqrt(),
+            },
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(done),
+        )
+
+    def latents(self, clip: Clip) -> Tensor | None:
+        """None: nothing that is trained here could collapse."""
+        return None
+
+    def card(self, card: dict[str, Any]) -> dict[str, Any]:
+        """That of the model it was trained on, and what trained its actor."""
+        told = {
+            name: card[name]
+            for name in (
+                "dataset", "seed", "split", "steps", "finished", "minutes", "hardware",
+                "precision", "versions", "training",
+            )
+        }  # fmt: skip
+        head = {**told, "metrics": card["metrics"], "trained_on": self._base.sha256}
+        old = {k: v for k, v in self._base.card.items() if k not in {"goalsight", "commit"}}
+        return {**old, "heads": {**old.get("heads", {}), HEAD: head}}
+
+    def _log_prob(self, batch: HindsightClip) -> Tensor:
+        """(B,) mean over the numbers of a block."""
+        done = batch.actions[:, 0]
+        here, there = batch.latents.unbind(dim=1)
+        return self.actor.log_prob(here, there, batch.time, done) / done[0].numel()
+
+
+def train_actor(
+    dataset: Dataset,
+    out: Path,
+    config: ActorRunConfig,
+    *,
+    trainer: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> TrainSummary:
+    """Train an actor, or go on with a run that ended early, as `goalsight.training.run.train` does.
+
+    Args:
+        dataset: to train on: any of the same robot and camera.
+        out: folder of the run; its checkpoint is the whole model with the actor.
+        config: the run.
+        trainer: arguments of Lightning's `Trainer`.
+        settings: plain values that a run must share with the one it goes on with; None skips
+            that test.
+
+    Raises:
+        CheckpointError: if there is no such checkpoint.
+        DatasetError: if the dataset is damaged, too short, or has other actions than the model.
+        OutputError: if `out` holds something else.
+        UserError: if the loss becomes NaN or a setting is refused.
+    """
+    base = load_checkpoint(find_checkpoint(config.checkpoint))
+    if dataset.action_dim != base.config.action_dim:
+        raise DatasetError(
+            f"{dataset.path} has actions of {dataset.action_dim} numbers, the model of "
+            f"{config.checkpoint} takes {base.config.action_dim}; give data of its robot"
+        )
+    with threads(config.threads):
+        return execute(
+            dataset,
+            out,
+            lambda timer: prepare_actor(dataset, base, config, timer),
+            trainer=trainer,
+            settings=settings,
+            save_every_s=config.save_every_s,
+        )
+
+
+def prepare_actor(
+    dataset: Dataset, base: Checkpoint, config: ActorRunConfig, timer: Timer
+) -> tuple[HindsightData, ActorModule]:
+    """Data and module of a run, before its first step; arguments and errors of `train_actor`.
+
+    Args:
+        dataset: to train on.
+        base: the model that gets an actor.
+        config: the run.
+        timer: the run's clock.
+    """
+    data = HindsightData(dataset, config.hindsight, base.model, seed=config.seed)
+    options = _options(config, data)
+    model = _with_actor(base, options, config.seed)
+    module = ActorModule(model, base, config, timer=timer)
+    std, mean = torch.std_mean(data.pairs.latents, dim=0)
+    module.actor.remember_spread(mean, std)
+    return data, module
+
+
+def _with_actor(base: Checkpoint, options: Mapping[str, Any], seed: int) -> WorldModel:
+    """The model of a checkpoint with an untrained actor, which replaces one that is there."""
+    heads = {**base.config.heads, HEAD: dict(options)}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            model = WorldModel(replace(base.config, heads=heads))
+        except ValueError as error:
+            raise UserError(str(error)) from error
+    ours = f"heads.{HEAD}."
+    kept = {k: v for k, v in base.model.state_dict().items() if not k.startswith(ours)}
+    new = {k: v for k, v in model.state_dict().items() if k.startswith(ours)}
+    model.load_state_dict({**kept, **new})
+    return model
+
+
+def _options(config: ActorRunConfig, data: HindsightData) -> dict[str, Any]:
+    """What the head is built again from."""
+    made_of = asdict(config.actor)
+    wanted = made_of.pop("gripper")
+    axis, values = find_gripper(data, wanted)
+    return {
+        **made_of,
+        "furthest": config.hindsight.furthest,
+        "gripper": axis,
+        "values": list(values),
+    }
+
+
+def find_gripper(data: HindsightData, wanted: str) -> tuple[int | None, tuple[float, float]]:
+    """The axis that is one of two values, and the values.
+
+    Args:
+        data: to look at.
+        wanted: its name, `none`, or `auto`; see `ActorConfig.gripper`.
+
+    Raises:
+        UserError: if there is no axis of that name; lists those that exist.
+    """
+    names = data.dataset.provenance.action_names
+    anywhere = (-1.0, 1.0)
+    if wanted == "none" or (wanted == "auto" and GRIPPER not in names):
+        return None, anywhere
+    name = GRIPPER if wanted == "auto" else wanted
+    if name not in names:
+        raise UserError(
+            f"--actor.gripper: no action axis {name!r}; there are: {', '.join(names)}, or none"
+        )
+    axis = names.index(name)
+    seen = data.pairs.actions[:, axis]
+    low, high = float(seen.min()), float(seen.max())
+    near = 0.1 * (high - low)
+    shares = [float((seen - value).abs().le(near).float().mean()) for value in (low, high)]
+    if wanted == "auto" and (sum(shares) < 0.95 or min(shares) < 0.01):
+        return None, anywhere
+    return axis, (low, high) if low < high else anywhere
