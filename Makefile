@@ -6,10 +6,10 @@ SETUP := $(VENV)/.goalsight-setup
 CODE := src envs planners tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format perf manifests models clean
+.PHONY: help setup demo test test-slow test-lerobot check format perf manifests models clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(SETUP) ## virtual environment, pinned dependencies, a GL library that renders
 
@@ -37,6 +37,19 @@ test: setup ## every test, under 10 minutes on 2 cores
 test-slow: setup ## the long tests that `make test` leaves out
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow $(PYTEST)
 
+LEROBOT := .venv-lerobot
+$(LEROBOT)/.goalsight-packages: tests/lerobot/requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "lerobot 0.4.4 wants Python 3.11: make test-lerobot PYTHON=python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(LEROBOT)
+	$(LEROBOT)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(LEROBOT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps lerobot==0.4.4
+	@touch $@
+
+test-lerobot: $(LEROBOT)/.goalsight-packages ## datasets to and from the lerobot package, 8 GB of its own
+	OMP_NUM_THREADS=1 PYTHONPATH=src:envs:planners $(LEROBOT)/bin/python -m pytest -m lerobot \
+	  -W default tests/lerobot $(PYTEST)
+
 check: setup ## formatting, lint, types
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
@@ -49,6 +62,7 @@ format: setup ## put the code into the house's format
 perf: setup ## control steps a second and milliseconds a plan, each beside its floor
 	$(BIN)/goalsight perf collect
 	$(BIN)/goalsight perf plan
+	$(BIN)/goalsight perf data
 	rm -rf runs/perf-data
 	$(BIN)/goalsight collect --env Goalsight/Push-v0 --episodes 40 --out runs/perf-data
 	$(BIN)/goalsight perf train --config tiny --data runs/perf-data --steps 50

@@ -40,3 +40,12 @@ def test_a_loop_is_reported_beside_its_floor(
 def test_a_search_that_cannot_be_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["perf", "plan", "--samples", "1"]) == 2
     assert "elites must be in [2, samples]" in capsys.readouterr().err
+
+
+def test_reading_is_printed_beside_copying(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["perf", "data", "--size", "40", "--clips", "8", "--rounds", "1"]) == 0
+    printed = capsys.readouterr().out
+    for source in ("decord", "pyav", "cache", "memcpy"):
+        assert source in printed
+    assert main(["perf", "data", "--rounds", "0"]) == 2
+    assert "--rounds must be at least 1" in capsys.readouterr().err

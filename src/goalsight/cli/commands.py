@@ -51,6 +51,8 @@ COMMANDS: dict[str, Command] = {
         _command("collect", "roll a policy out and write a LeRobot v3 dataset"),
         _command("data info", "say what a dataset holds"),
         _command("data validate", "check every file of a dataset against its checksums"),
+        _command("data import", "make a dataset out of logs you have", "import_", module="logs"),
+        _command("data export", "write a dataset as plain LeRobot v3", module="logs"),
         _command(
             "pretrain",
             "pretrain a video encoder on a dataset's videos, as V-JEPA does",
@@ -62,6 +64,12 @@ COMMANDS: dict[str, Command] = {
         _command("head probe", "teach a model to read state variables off its latents"),
         _command("plan", "plan to one goal image and film what happens"),
         _command("bench", "measure success rates on frozen start and goal pairs"),
+        _command(
+            "eval-offline",
+            "judge a model by held-out logs alone, without a robot",
+            "eval_offline",
+            module="offline",
+        ),
         _command("compare", "several models, one dataset, one budget, one table"),
         _command("inspect probe", "read positions out of latents, encoded and imagined"),
         _command("inspect collapse", "how much of the latent space is used"),
@@ -94,6 +102,11 @@ COMMANDS: dict[str, Command] = {
         ),
         _command("perf collect", "control steps a second, beside physics and bare render"),
         _command("perf plan", "milliseconds a plan, beside its matrix products alone"),
+        _command(
+            "perf data",
+            "clips a second from videos and cache, beside copying memory",
+            module="perf_data",
+        ),
         _command(
             "perf train",
             "samples a second of training, beside the same step without a loader",

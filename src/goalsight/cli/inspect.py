@@ -184,7 +184,7 @@ def check_counts(**counts: int) -> None:
     """
     for name, value in counts.items():
         if value < 1:
-            raise UserError(f"--{name} must be at least 1, got {value}")
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
 
 
 def finish(

@@ -21,7 +21,7 @@ from goalsight.training.loop import TRAINER_DEFAULTS, TrainSummary
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
-NOT_SETTINGS = {"config", "data", "out", "json", "threads", "download", "compile"}
+NOT_SETTINGS = {"config", "data", "out", "json", "threads", "download", "compile", "cache_gb"}
 """Arguments in which a run may differ from the one it goes on with; so may `SHOWN_BY_TRAINER`."""
 SHOWN_BY_TRAINER = {
     "default_root_dir", "enable_model_summary", "enable_progress_bar", "log_every_n_steps",
@@ -87,6 +87,11 @@ class RunCLI(LightningCLI):
         parser.add_argument(
             "--threads", type=int | None, default=None,
             help="Processor threads; one per core by default.",
+        )  # fmt: skip
+        parser.add_argument(
+            "--cache_gb", type=float | None, default=None,
+            help="Bound of the dataset's cache of decoded frames [GB]; what does not fit is "
+            "decoded each time. No bound by default.",
         )  # fmt: skip
         parser.add_argument("--json", action="store_true", help="Print the summary as JSON.")
         self.add_run_arguments(parser)

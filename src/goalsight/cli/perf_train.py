@@ -52,7 +52,7 @@ def train(argv: list[str]) -> int:
 
     try:
         given = SpeedCLI(argv).config_init
-        dataset = open_dataset(given.data)
+        dataset = open_dataset(given.data, cache_gb=given.cache_gb)
         config = run_config(given, dataset)
     except (ValueError, TypeError, jsonargparse.ArgumentError) as error:
         raise usage_error(SpeedCLI.prog, error) from error

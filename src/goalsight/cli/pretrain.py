@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
     try:
         cli = PretrainCLI(argv)
         given = cli.config_init
-        dataset = open_dataset(given.data)
+        dataset = open_dataset(given.data, cache_gb=given.cache_gb)
         values = {field.name: given.encoder[field.name] for field in fields(VideoEncoderConfig)}
         config = PretrainConfig(
             encoder=VideoEncoderConfig(

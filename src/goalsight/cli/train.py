@@ -90,7 +90,7 @@ def main(argv: list[str]) -> int:
     try:
         cli = TrainCLI(argv)
         given = cli.config_init
-        dataset = open_dataset(given.data)
+        dataset = open_dataset(given.data, cache_gb=given.cache_gb)
         config = run_config(given, dataset)
     except (ValueError, TypeError, jsonargparse.ArgumentError) as error:
         raise usage_error(TrainCLI.prog, error) from error

@@ -20,7 +20,7 @@ from goalsight.data import format as layout
 from goalsight.data.dataset import Dataset
 from goalsight.data.files import npy_bytes, replace_file, sha256_of
 from goalsight.data.progress import Report, silent
-from goalsight.data.video import Reader, read_video
+from goalsight.data.video import Reader, read_frames_at, read_video
 from goalsight.errors import DatasetError, OutputError
 
 Frames = NDArray[np.uint8]
@@ -76,7 +76,12 @@ def read_frames(dataset: Dataset, episode: int) -> Frames:
 
 
 class FrameCache:
-    """Decoded frames of a dataset, made where missing, opened as memory maps."""
+    """Decoded frames of a dataset, made where missing, opened as memory maps.
+
+    `dataset.cache_gb` bounds it. Episodes are taken in the order asked for until it is full, and
+    the others are decoded each time they are read: with windows in random order any rule of
+    eviction would throw out what the next batch wants. A cache that was larger is cut down.
+    """
 
     def __init__(self, dataset: Dataset, reader: Reader = "auto") -> None:
         """Look at what is there.
@@ -86,6 +91,8 @@ class FrameCache:
             reader: library that decodes; see `read_video`.
         """
         self._dataset, self._reader = dataset, reader
+        limit = dataset.cache_gb
+        self._limit = None if limit is None else int(limit * 1e9)
         self._index_path = self.path(0).with_name("index.jsonl")
         self._sources = {} if dataset.provenance.video == "none" else self._read_index()
 
@@ -107,18 +114,31 @@ class FrameCache:
     def open(self, episode: int) -> Frames:
         """Map an episode's frames, (T, H, W, 3), decoding them first if they are not there."""
         if not self.has(episode):
+            if self._limit is not None:
+                return decode_episode(self._dataset, episode, self._reader)
             self.build([episode])
         record = self._dataset.records[episode]
         return _open_npy(self.path(episode), record.frames, self._dataset.size)
 
+    def pick(self, episode: int, rows: NDArray[np.int64]) -> Frames:
+        """Some frames of an episode that is not in the cache, (n, H, W, 3), without keeping them.
+
+        Raises:
+            DatasetError: if the video is missing or damaged.
+        """
+        path = self._dataset.path / layout.frames_path(self._dataset.provenance, episode)
+        return read_frames_at(path, rows, self._reader)
+
     def build(self, episodes: Iterable[int], progress: Report = silent) -> None:
         """Decode what is missing of these episodes; killed and started again it goes on.
+
+        With a bound it stops where that is reached.
 
         Raises:
             DatasetError: if a video is missing or damaged.
             OutputError: if the cache cannot be written.
         """
-        missing = [int(episode) for episode in episodes if not self.has(int(episode))]
+        missing = self._that_fit([int(episode) for episode in episodes])
         with ThreadPoolExecutor(THREADS) as pool:
             try:
                 for done, episode in enumerate(pool.map(self._build_one, missing), 1):
@@ -127,6 +147,41 @@ class FrameCache:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+
+    def _that_fit(self, wanted: list[int]) -> list[int]:
+        """Episodes to decode: those that are not there and find room."""
+        if self._limit is None or self._dataset.provenance.video == "none":
+            return [episode for episode in wanted if not self.has(episode)]
+        there = [episode for episode in self._sources if self.has(episode)]
+        used = sum(map(self._bytes, there))
+        for episode in sorted(there, reverse=True):  # only where the bound is lower than before
+            if used <= self._limit:
+                break
+            self._drop(episode)
+            used -= self._bytes(episode)
+        fitting = []
+        for episode in wanted:
+            if self.has(episode):
+                continue
+            if used + self._bytes(episode) <= self._limit:
+                fitting.append(episode)
+                used += self._bytes(episode)
+            else:  # it will be read without the cache, and without another look at its checksum
+                source = layout.frames_path(self._dataset.provenance, episode)
+                expected = self._dataset.records[episode].frames_sha256
+                check_sha256(self._dataset.path / source, expected)
+        return fitting
+
+    def _bytes(self, episode: int) -> int:
+        """Size of an episode's decoded frames."""
+        return int(self._dataset.records[episode].frames) * self._dataset.size**2 * 3
+
+    def _drop(self, episode: int) -> None:
+        """Delete an episode's file; who has it mapped keeps reading it."""
+        try:
+            self.path(episode).unlink(missing_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def _build_one(self, episode: int) -> int:
         frames = decode_episode(self._dataset, episode, self._reader)

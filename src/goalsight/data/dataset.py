@@ -32,6 +32,9 @@ class Dataset:
     """`meta/goalsight.json`: environment, seed, policy, camera."""
     records: tuple[EpisodeRecord, ...] = field(repr=False)
     """Length and checksums of every episode."""
+    cache_gb: float | None = field(default=None, repr=False, compare=False)
+    """Bound of the decode-once cache [GB, 1e9 bytes]; None for no bound, 0 for no cache. Frames
+    that do not fit are decoded each time."""
 
     @cached_property
     def episodes(self) -> NDArray[np.int64]:
@@ -126,18 +129,22 @@ class Dataset:
             )
 
 
-def open_dataset(path: Path | str) -> Dataset:
-    """Open a dataset that `goalsight collect` wrote.
+def open_dataset(path: Path | str, *, cache_gb: float | None = None) -> Dataset:
+    """Open a dataset that `goalsight collect` or `goalsight data import` wrote.
 
     Checks versions, totals, and that every file is there; `goalsight data validate` reads them.
 
     Args:
         path: folder of the dataset.
+        cache_gb: see `Dataset.cache_gb`.
 
     Raises:
-        DatasetError: if there is none, it is of another kind, or its parts do not fit together.
+        DatasetError: if there is none, it is of another kind, its parts do not fit together, or
+            the bound is negative.
     """
     root = Path(path)
+    if cache_gb is not None and not cache_gb >= 0:
+        raise DatasetError(f"the bound of the frame cache must be 0 GB or more, got {cache_gb}")
     if not (root / layout.INFO).is_file():
         raise DatasetError(
             f"no dataset in {root} (meta/info.json is missing); make one with: goalsight collect "
@@ -146,16 +153,17 @@ def open_dataset(path: Path | str) -> Dataset:
     info = read_json(root / layout.INFO)
     if info.get("codebase_version") != layout.CODEBASE_VERSION:
         raise DatasetError(
-            f"{root} is a LeRobot dataset of version {info.get('codebase_version')!r}; goalsight "
-            f"reads {layout.CODEBASE_VERSION}"
+            f"{root} is a LeRobot dataset of version {info.get('codebase_version')!r}; make it one "
+            f"of ours with: goalsight data import {root} --out FOLDER"
         )
     if not (root / layout.PROVENANCE).is_file():
         raise DatasetError(
-            f"{root} was not written by goalsight collect ({layout.PROVENANCE} is missing)"
+            f"{root} was not written by goalsight ({layout.PROVENANCE} is missing); make it a "
+            f"dataset of ours with: goalsight data import {root} --out FOLDER"
         )
     provenance = Provenance.from_json(read_json(root / layout.PROVENANCE), root / layout.PROVENANCE)
     records = read_records(root, _count(info, "total_episodes", root))
-    dataset = Dataset(root, info, provenance, records)
+    dataset = Dataset(root, info, provenance, records, cache_gb)
     _check_totals(dataset)
     _check_files(dataset)
     return dataset

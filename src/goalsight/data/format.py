@@ -196,7 +196,9 @@ def features(provenance: Provenance) -> dict[str, dict[str, Any]]:
     described: dict[str, dict[str, Any]] = {}
     if provenance.video == "h264":
         described[provenance.video_key] = _video_feature(provenance)
-    described[PROPRIO] = feature("float32", len(provenance.proprio_names), provenance.proprio_names)
+    if provenance.proprio_names:  # a log may have recorded none
+        names = provenance.proprio_names
+        described[PROPRIO] = feature("float32", len(names), names)
     described[ACTION] = feature("float32", len(provenance.action_names), provenance.action_names)
     for name, width in provenance.truth.items():
         described[TRUTH_PREFIX + name] = feature("float32", width)

@@ -61,6 +61,8 @@ def action_statistics(dataset: Dataset, episodes: Sequence[int]) -> dict[str, li
 
 def proprio_statistics(dataset: Dataset, episodes: Sequence[int]) -> dict[str, list[float]]:
     """The same of each number of proprio, SI units: (Q,) lists; see `action_statistics`."""
+    if not dataset.proprio_dim:
+        return {"mean": [], "std": [], "min": [], "max": []}
     return _statistics(dataset, episodes, layout.PROPRIO)
 
 

@@ -42,13 +42,13 @@ def compute_stats(dataset: Dataset) -> dict[str, dict[str, Any]]:
     A vector feature has a list per statistic, an image nested lists [C, 1, 1] in 0..1.
     """
     columns = dataset.columns(dataset.widths(), range(len(dataset.records)))
-    stats = {name: _describe(values) for name, values in columns.items()}
+    stats = {name: describe(values) for name, values in columns.items()}
     if dataset.provenance.video == "h264":
-        stats[dataset.provenance.video_key] = _describe_pixels(_sample_pixels(dataset))
+        stats[dataset.provenance.video_key] = describe_pixels(dataset)
     return stats
 
 
-def _describe(values: NDArray[Any]) -> dict[str, Any]:
+def describe(values: NDArray[Any]) -> dict[str, Any]:
     """Statistics of (N, d) numbers over the rows."""
     rows = values.astype(np.float64)
     described = {
@@ -73,9 +73,10 @@ def _sample_pixels(dataset: Dataset) -> NDArray[np.uint8]:
     )
 
 
-def _describe_pixels(frames: NDArray[np.uint8]) -> dict[str, Any]:
-    pixels = frames.reshape(-1, 3)
-    described = _describe(pixels / 255.0)
+def describe_pixels(dataset: Dataset) -> dict[str, Any]:
+    """Statistics of each channel in 0..1 over a sample of the frames, as [C, 1, 1] lists."""
+    frames = _sample_pixels(dataset)
+    described = describe(frames.reshape(-1, 3) / 255.0)
     count = described.pop("count")
     nested = {name: [[[channel]] for channel in values] for name, values in described.items()}
     return nested | {"count": [len(frames)] if count else [0]}

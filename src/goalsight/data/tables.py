@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def episode_table(episode: Episode, first_row: int, fps: float) -> pa.Table:
     """
     rows = np.arange(episode.length)
     columns: dict[str, NDArray[Any]] = {
-        layout.PROPRIO: episode.proprio,
+        **({layout.PROPRIO: episode.proprio} if episode.proprio.shape[1] else {}),
         layout.ACTION: episode.actions,
         **{layout.TRUTH_PREFIX + name: value for name, value in episode.truth.items()},
         layout.SUCCESS: episode.success,
@@ -94,9 +94,10 @@ def write_episodes(root: Path, provenance: layout.Provenance, lengths: list[int]
     replace_file(root / layout.episodes_path(block), parquet_bytes(pa.table(columns)))
 
 
-def write_tasks(root: Path, task: str) -> None:
+def write_tasks(root: Path, tasks: Sequence[str]) -> None:
     """Write `meta/tasks.parquet`: a pandas frame indexed by the task, written without pandas."""
-    table = pa.table({"task_index": pa.array([0], pa.int64()), "task": pa.array([task])})
+    numbers = pa.array(range(len(tasks)), pa.int64())
+    table = pa.table({"task_index": numbers, "task": pa.array(tasks, pa.string())})
 
     def column(name: str, kind: str, numpy_type: str) -> dict[str, Any]:
         return {

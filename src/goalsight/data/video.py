@@ -46,7 +46,7 @@ class VideoWriter:
             UserError: if PyAV is not installed.
             OSError: if the disk is full.
         """
-        av = _import_av()
+        av = import_av()
         from fractions import Fraction
 
         self._av, self._path, self._packets = av, path, 0
@@ -130,8 +130,10 @@ def read_video(path: Path, frames: int, reader: Reader = "auto") -> Frames:
     return decoded
 
 
-def _read_with_decord(path: Path, required: bool) -> Frames | None:
-    """(T, H, W, 3), or None if another reader should try."""
+def _read_with_decord(
+    path: Path, required: bool, rows: NDArray[np.int64] | None = None
+) -> Frames | None:
+    """All frames or those asked for, (T, H, W, 3), or None if another reader should try."""
     try:
         import decord
     except ImportError:
@@ -140,17 +142,18 @@ def _read_with_decord(path: Path, required: bool) -> Frames | None:
         return None
     try:
         video = decord.VideoReader(str(path), num_threads=1)
-        decoded: Frames = video.get_batch(np.arange(len(video))).asnumpy()
-    except (decord.DECORDError, RuntimeError) as error:
+        wanted = np.arange(len(video)) if rows is None else rows
+        decoded: Frames = video.get_batch(wanted).asnumpy()
+    except (decord.DECORDError, RuntimeError, IndexError) as error:
         if required:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         return None
     return decoded
 
 
 def _read_with_av(path: Path) -> Frames:
     """(T, H, W, 3)."""
-    av = _import_av()
+    av = import_av()
     from av.video.reformatter import VideoReformatter
 
     try:
@@ -161,18 +164,73 @@ def _read_with_av(path: Path) -> Frames:
             decoded = container.decode(video=0)
             frames = [convert(frame, format="rgb24").to_ndarray() for frame in decoded]
     except (av.error.FFmpegError, IndexError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     return np.stack(frames) if frames else np.empty((0, 0, 0, 3), np.uint8)
 
 
-def _unreadable(path: Path, error: Exception) -> DatasetError:
+def read_frames_at(path: Path, rows: NDArray[np.int64], reader: Reader = "auto") -> Frames:
+    """Decode some frames of a video, from the nearest key frames on.
+
+    Args:
+        path: mp4 whose frames are evenly spaced.
+        rows: (n,) numbers of the frames, in any order.
+        reader: as for `read_video`.
+
+    Returns:
+        (n, H, W, 3) RGB.
+
+    Raises:
+        DatasetError: if the file is missing, unreadable, or too short.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path} is missing; collect the dataset again")
+    found = None
+    if reader != "pyav":
+        found = _read_with_decord(path, required=reader == "decord", rows=rows)
+    return _pick_with_av(path, rows) if found is None else found
+
+
+def _pick_with_av(path: Path, rows: NDArray[np.int64]) -> Frames:
+    """Frames by number: seek to before the first of them, decode up to the last."""
+    av = import_av()
+    from av.video.reformatter import VideoReformatter
+
+    wanted, found = set(rows.tolist()), {}
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_count = 1
+            step = 1 / (stream.average_rate * stream.time_base)
+            container.seek(int(min(wanted) * step), stream=stream, backward=True)
+            convert = VideoReformatter().reformat
+            for frame in container.decode(stream):
+                number = round(frame.pts / step)
+                if number in wanted:
+                    found[number] = convert(frame, format="rgb24").to_ndarray()
+                if number >= max(wanted):
+                    break
+    except (av.error.FFmpegError, IndexError, TypeError, ZeroDivisionError) as error:
+        raise unreadable(path, error) from error
+    missing = sorted(wanted - set(found))
+    if missing:
+        raise DatasetError(f"{path} has no frame {missing[0]}; it is cut short: restore it")
+    return np.stack([found[row] for row in rows.tolist()])
+
+
+def unreadable(path: Path, error: Exception) -> DatasetError:
+    """What to raise for a video that a library cannot read."""
     first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
     return DatasetError(
         f"{path} cannot be read as a video ({first_line}); restore it or collect the dataset again"
     )
 
 
-def _import_av() -> ModuleType:
+def import_av() -> ModuleType:
+    """PyAV with its errors.
+
+    Raises:
+        UserError: if it is not installed.
+    """
     try:
         import av
         import av.error

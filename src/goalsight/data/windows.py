@@ -14,6 +14,7 @@ from goalsight.data import format as layout
 from goalsight.data.cache import FrameCache
 from goalsight.data.dataset import Dataset
 from goalsight.data.progress import Report, silent
+from goalsight.data.stores import Mapped, Memory, OnDevice, make_store
 from goalsight.errors import DatasetError
 
 MEMORY_LIMIT = 4 * 2**30
@@ -67,14 +68,16 @@ class Windows(torch.utils.data.Dataset[Clip]):
                 f"{len(self.episodes)} episodes chosen of {dataset.path} (longest: "
                 f"{dataset.episodes[self.episodes].max(initial=0)} steps)"
             )
-        columns = dataset.columns([layout.ACTION, layout.PROPRIO], self.episodes.tolist())
+        names = [layout.ACTION, layout.PROPRIO] if dataset.proprio_dim else [layout.ACTION]
+        columns = dataset.columns(names, self.episodes.tolist())
         self._actions = torch.from_numpy(columns[layout.ACTION])
-        self._proprio = torch.from_numpy(columns[layout.PROPRIO])
+        measured = columns.get(layout.PROPRIO, np.empty((len(self._actions), 0), np.float32))
+        self._proprio = torch.from_numpy(measured)
         cache = FrameCache(dataset)
         cache.build(self.episodes.tolist(), progress)
         self.size = size or dataset.size
         """Height and width of the frames [pixels]."""
-        self._store: _Memory | _OnDevice | _Mapped = _make_store(
+        self._store: Memory | OnDevice | Mapped = make_store(
             cache, dataset, self.episodes, self.size, memory_limit
         )
         self._truth: dict[str, Tensor] | None = None
@@ -114,9 +117,9 @@ class Windows(torch.utils.data.Dataset[Clip]):
         Returns:
             Whether that was done. If not, batches come from the processor's memory as before.
         """
-        if not isinstance(self._store, _Memory) or not self._store.fits(device):
+        if not isinstance(self._store, Memory) or not self._store.fits(device):
             return False
-        self._store = _OnDevice(self._store, device)
+        self._store = OnDevice(self._store, device)
         self._actions, self._proprio = self._actions.to(device), self._proprio.to(device)
         return True
 
@@ -170,99 +173,3 @@ class Windows(torch.utils.data.Dataset[Clip]):
         """
         rows: NDArray[np.int64] = self._starts[np.asarray(indices, np.int64)][:, None]
         return rows + self._offsets
-
-
-class _Memory:
-    """All frames in one tensor."""
-
-    def __init__(self, frames: Tensor) -> None:
-        self.shape = frames.shape[1:]
-        self.flat = frames.reshape(len(frames), -1)
-
-    def gather(self, rows: NDArray[np.int64]) -> Tensor:
-        """(B, T) rows to (B, T, H, W, C) frames."""
-        # NumPy copies whole rows; PyTorch goes byte by byte here and is three times slower.
-        taken = np.take(self.flat.numpy(), rows.reshape(-1), axis=0)
-        return torch.from_numpy(taken).reshape(*rows.shape, *self.shape)
-
-    def fits(self, device: torch.device) -> bool:
-        """Whether a copy takes at most half of what is free on a device."""
-        if device.type != "cuda":
-            return device.type == "cpu"
-        return 2 * self.flat.nbytes <= torch.cuda.mem_get_info(device)[0]
-
-
-class _OnDevice:
-    """All frames on a device: nothing but row numbers travels there at a step."""
-
-    def __init__(self, memory: _Memory, device: torch.device) -> None:
-        self._shape, self._device = memory.shape, device
-        self._flat = memory.flat.to(device)
-
-    def gather(self, rows: NDArray[np.int64]) -> Tensor:
-        """(B, T) rows to (B, T, H, W, C) frames on the device."""
-        index = torch.from_numpy(rows.reshape(-1)).to(self._device, non_blocking=True)
-        return self._flat.index_select(0, index).reshape(*rows.shape, *self._shape)
-
-
-class _Mapped:
-    """Frames left in the cache files; maps are opened when used and not pickled."""
-
-    def __init__(
-        self, cache: FrameCache, episodes: NDArray[np.int64], lengths: NDArray[np.int64], size: int
-    ) -> None:
-        self._cache, self._episodes, self._size = cache, episodes, size
-        self._ends = np.cumsum(lengths)
-        self._maps: dict[int, NDArray[np.uint8]] = {}
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_maps": {}}
-
-    def gather(self, rows: NDArray[np.int64]) -> Tensor:
-        """(B, T) rows to (B, T, H, W, C) frames."""
-        frames = np.stack([self._frame(row) for row in rows.reshape(-1).tolist()])
-        resized = resize(torch.from_numpy(frames), self._size)
-        return resized.reshape(*rows.shape, *resized.shape[1:])
-
-    def _frame(self, row: int) -> NDArray[np.uint8]:
-        which = int(np.searchsorted(self._ends, row, side="right"))
-        if which not in self._maps:
-            self._maps[which] = self._cache.open(int(self._episodes[which]))
-        frames = self._maps[which]
-        frame: NDArray[np.uint8] = frames[row - int(self._ends[which]) + len(frames)]
-        return frame
-
-
-def _make_store(
-    cache: FrameCache, dataset: Dataset, episodes: NDArray[np.int64], size: int, limit: int
-) -> _Memory | _Mapped:
-    lengths = dataset.episodes[episodes]
-    total = int(lengths.sum())
-    if total * size * size * 3 > limit:
-        return _Mapped(cache, episodes, lengths, size)
-    frames = torch.empty((total, size, size, 3), dtype=torch.uint8)
-    at = 0
-    for episode, length in zip(episodes.tolist(), lengths.tolist(), strict=True):
-        mapped = np.array(cache.open(episode))  # a copy: the map is read-only
-        frames[at : at + length] = resize(torch.from_numpy(mapped), size)
-        at += length
-    return _Memory(frames)
-
-
-def resize(frames: Tensor, size: int) -> Tensor:
-    """Resize pictures with an antialiased bilinear filter; the same size gives them back.
-
-    Args:
-        frames: (N, H, W, C) uint8.
-        size: new height and width [pixels].
-
-    Returns:
-        (N, size, size, C) uint8.
-    """
-    if frames.shape[1:3] == (size, size):
-        return frames
-    planes = frames.permute(0, 3, 1, 2).float()
-    resized = torch.nn.functional.interpolate(
-        planes, (size, size), mode="bilinear", antialias=True, align_corners=False
-    )
-    return resized.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()

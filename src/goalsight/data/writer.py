@@ -201,7 +201,7 @@ class DatasetWriter:
 
     def _create(self) -> list[EpisodeRecord]:
         replace_json(self.path / layout.PROVENANCE, self.provenance.to_json())
-        write_tasks(self.path, self.provenance.task)
+        write_tasks(self.path, [self.provenance.task])
         replace_file(self.path / layout.RECORDS, b"")
         return []
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from goalsight.data import Dataset
 from goalsight.data.cache import read_frames
-from goalsight.data.windows import resize
+from goalsight.data.stores import resize
 from goalsight.diagnostics.plans import compact, encode_frames
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
