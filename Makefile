@@ -1,4 +1,4 @@
-# `make` alone prints this list. Everything lands in .venv/ and runs/; nothing else is touched.
+# `make` alone prints this list. Everything lands in .venv*/ and runs/; nothing else is touched.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,8 @@ SETUP := $(VENV)/.goalsight-setup
 CODE := src envs planners tests scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-lerobot check format perf manifests models clean
+.PHONY: help setup demo test test-slow test-lerobot test-foreign check format perf manifests models \
+  clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +50,21 @@ $(LEROBOT)/.goalsight-packages: tests/lerobot/requirements.txt
 test-lerobot: $(LEROBOT)/.goalsight-packages ## datasets to and from the lerobot package, 8 GB of its own
 	OMP_NUM_THREADS=1 PYTHONPATH=src:envs:planners $(LEROBOT)/bin/python -m pytest -m lerobot \
 	  -W default tests/lerobot $(PYTEST)
+
+FOREIGN := .venv-foreign/bin/python
+.venv-foreign/.goalsight-packages: pyproject.toml constraints.txt constraints-foreign.txt
+	$(PYTHON) -m venv .venv-foreign
+	@{ grep -v '^mujoco' constraints.txt; cat constraints-foreign.txt; } > .venv-foreign/constraints.txt
+	$(FOREIGN) -m pip install --quiet --disable-pip-version-check -c .venv-foreign/constraints.txt \
+	  hatchling editables
+	$(FOREIGN) -m pip install --quiet --disable-pip-version-check -c .venv-foreign/constraints.txt \
+	  --no-build-isolation -e '.[dev]' gymnasium-robotics
+	@touch $@
+
+test-foreign: .venv-foreign/.goalsight-packages ## Gymnasium-Robotics on MuJoCo 3.10: tests, then Fetch Reach end to end
+	OMP_NUM_THREADS=1 $(FOREIGN) -m pytest -m foreign tests/foreign $(PYTEST)
+	OMP_NUM_THREADS=1 $(FOREIGN) -m pytest tests/envs tests/foreign $(PYTEST)
+	$(FOREIGN) scripts/foreign.py fetch-reach
 
 check: setup ## formatting, lint, types
 	$(BIN)/ruff format --check $(CODE)

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from goalsight.clip import Clip
     from goalsight.data import open_dataset
     from goalsight.errors import UserError
+    from goalsight_envs.foreign import wrap
 
 __version__ = "0.1.0"
 
-__all__ = ["Agent", "AgentConfig", "Clip", "UserError", "__version__", "open_dataset"]
+__all__ = ["Agent", "AgentConfig", "Clip", "UserError", "__version__", "open_dataset", "wrap"]
 
 _HOME = {
     "Agent": "goalsight.agent",
@@ -26,6 +27,7 @@ _HOME = {
     "Clip": "goalsight.clip",
     "UserError": "goalsight.errors",
     "open_dataset": "goalsight.data",
+    "wrap": "goalsight_envs.foreign",
 }
 
 

@@ -131,7 +131,7 @@ def _load(folder: Path, device: torch.device | str) -> tuple[Model, dict[str, An
     _check_device(device)
     if not folder.is_dir() and _set_aside(folder).is_dir():
         folder = _set_aside(folder)  # the writer was killed between its two renames
-    card = _read_card(folder)
+    card = read_card(folder)
     weights, text = _read_checked(folder, WEIGHTS, card), _read_checked(folder, CONFIG, card)
     model = _build(text, folder / CONFIG)
     try:
@@ -237,7 +237,8 @@ def _read(path: Path) -> bytes:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _read_card(folder: Path) -> dict[str, Any]:
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of a checkpoint's folder; raises CheckpointError if there is none."""
     path = folder / CARD
     try:
         card = json.loads(_read(path))

@@ -10,6 +10,9 @@ import gymnasium as gym
 import numpy as np
 
 from goalsight_envs.base import ArmEnv
+from goalsight_envs.foreign import ForeignEnv
+from goalsight_envs.foreign import make_expert as make_foreign_expert
+from goalsight_envs.foreign import make_play as make_foreign_play
 from goalsight_envs.policies.expert import make_expert
 from goalsight_envs.policies.hand_experts import PLANS
 from goalsight_envs.policies.play import PlayPolicy
@@ -30,12 +33,21 @@ POLICIES: dict[str, Callable[[ArmEnv, np.random.Generator], Policy]] = {
 }
 
 
+FOREIGN: dict[str, Callable[..., Policy]] = {
+    "play": make_foreign_play,
+    "random": RandomPolicy,
+    "expert": make_foreign_expert,
+    "hold": HoldPolicy,
+}
+"""The same for environments of other packages."""
+
+
 def make_policy(name: str, env: gym.Env[Any, Any], rng: np.random.Generator) -> Policy:
-    """The policy of that name for an environment of the arm scene.
+    """The policy of that name for an environment of the arm scene, or a wrapped one.
 
     Args:
         name: `play`, `random`, `expert` or `hold`.
-        env: a (wrapped) `ArmEnv`.
+        env: a (wrapped) `ArmEnv` or `ForeignEnv`.
         rng: every random choice of the policy comes from here.
 
     Raises:
@@ -45,12 +57,15 @@ def make_policy(name: str, env: gym.Env[Any, Any], rng: np.random.Generator) -> 
     if name not in POLICIES:
         raise KeyError(f"no policy {name!r}; there are: {', '.join(POLICIES)}")
     arm_env = env.unwrapped
+    if isinstance(arm_env, ForeignEnv):
+        return FOREIGN[name](arm_env, rng)
     if not isinstance(arm_env, ArmEnv):
         raise TypeError(f"policies drive the arm scene, got {type(arm_env).__name__}")
     return POLICIES[name](arm_env, rng)
 
 
 __all__ = [
+    "FOREIGN",
     "POLICIES",
     "HoldPolicy",
     "PlayPolicy",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalsight_envs.base import ArmEnv
+from goalsight_envs.foreign import ForeignEnv
 
 Action = NDArray[np.float32]
 
@@ -25,7 +26,7 @@ class Policy(Protocol):
 class RandomPolicy:
     """Independent uniform actions: the floor of every table."""
 
-    def __init__(self, env: ArmEnv, rng: np.random.Generator) -> None:
+    def __init__(self, env: ArmEnv | ForeignEnv, rng: np.random.Generator) -> None:
         """Draw from `rng`; `env` only tells how wide an action is."""
         self._width, self._rng = env.action_space.shape, rng
 
@@ -40,7 +41,7 @@ class RandomPolicy:
 class HoldPolicy:
     """The zero action: what doing nothing scores."""
 
-    def __init__(self, env: ArmEnv, rng: np.random.Generator) -> None:
+    def __init__(self, env: ArmEnv | ForeignEnv, rng: np.random.Generator) -> None:
         """Take the width of an action from `env`; `rng` is not used."""
         self._action = np.zeros(env.action_space.shape or (), np.float32)
 

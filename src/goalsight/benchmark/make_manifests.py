@@ -7,7 +7,7 @@ the same pairs. Names given after the folder make only those manifests.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -17,15 +17,21 @@ from numpy.typing import NDArray
 
 from goalsight.benchmark.manifest import SCHEMA, Manifest, Pair, save_manifest
 from goalsight.benchmark.tasks import Env, make_env, task_of
+from goalsight.data.progress import silent
+from goalsight.errors import ManifestError
 from goalsight_envs.policies import make_policy
 
 AHEAD = 25
 """Control steps from start to goal in the `near` tier."""
 EPISODE_STEPS = 100
 """Control steps of a play episode."""
+EPISODES_PER_PAIR = 20
+"""Episodes that are looked through for a pair before making a manifest is given up."""
 BUDGETS = {"near": 50, "far": 150}
 """Tiers, and the control steps a row has for a pair of each."""
 
+Progress = Callable[[int, int], None]
+"""Called with (pairs drawn, pairs in all)."""
 Drawn = tuple[Pair, NDArray[np.float64], NDArray[np.float64]]
 """A pair with the full solver states (S,) of its start and goal."""
 
@@ -43,6 +49,8 @@ class Recipe:
     tier: str = "near"
     frameskip: int = 5
     """K of the models the tier was designed for."""
+    steps: int | None = None
+    """Control steps a row has for a pair; None: as many as the tier gives."""
 
     def __post_init__(self) -> None:
         """Raises ValueError for a tier that does not exist."""
@@ -52,7 +60,7 @@ class Recipe:
     @property
     def budget(self) -> int:
         """Control steps a row has for a pair."""
-        return BUDGETS[self.tier]
+        return self.steps or BUDGETS[self.tier]
 
 
 TASKS = {
@@ -85,19 +93,35 @@ RECIPES = tuple(
 """The manifests that are shipped in `configs/bench/`."""
 
 
-def make_manifest(recipe: Recipe) -> Manifest:
+def make_manifest(recipe: Recipe, progress: Progress = silent) -> Manifest:
     """Draw one pair from each of many held-out episodes, as the tier says.
 
     Args:
         recipe: what to make.
+        progress: told how many pairs are drawn.
+
+    Raises:
+        ManifestError: if most episodes have no pair to offer.
     """
     import mujoco
 
-    env = make_env(recipe.env, observe_pixels=False)
+    env = make_env(recipe.env, observe_pixels=False, draw_goals=recipe.tier == "far")
     task = task_of(env)
     draw = near_pairs if recipe.tier == "near" else far_pairs
-    pairs, starts, goals = zip(*islice(draw(env, recipe.seed_base), recipe.pairs), strict=True)
+    drawn: list[Drawn] = []
+    for pair in islice(draw(env, recipe.seed_base), recipe.pairs):
+        if pair[0].episode > EPISODES_PER_PAIR * recipe.pairs + EPISODES_PER_PAIR:
+            break
+        drawn.append(pair)
+        progress(len(drawn), recipe.pairs)
     env.close()
+    if len(drawn) < recipe.pairs:
+        raise ManifestError(
+            f"{recipe.env} gave {len(drawn)} of {recipe.pairs} {recipe.tier} pairs in "
+            f"{EPISODES_PER_PAIR} episodes a pair: play seldom moves what is measured by "
+            f"{task.min_displacement:g}"
+        )
+    pairs, starts, goals = zip(*drawn, strict=True)
     return Manifest(
         name=recipe.name,
         schema=SCHEMA,

@@ -1,5 +1,6 @@
 """The folder of a run: what is already played, and what it looked like.
 
+manifest/             pairs that were drawn for this run, if it is not of a shipped manifest
 run.json              what the run is of; a rerun with other settings is refused
 pairs.jsonl           one line a finished pair, in the order they finished
 episodes/ROW-PAIR.npz pictures of a pair (see `Film`)
@@ -22,6 +23,8 @@ from goalsight.benchmark.results import Film, Outcome, outcome_from_json
 from goalsight.data.files import replace_file, replace_json
 from goalsight.errors import OutputError
 
+FROZEN = "manifest"
+"""Folder of the pairs of a run that no shipped manifest describes; it is there before the run."""
 RUN, PAIRS, EPISODES, RESULTS = "run.json", "pairs.jsonl", "episodes", "results.json"
 
 
@@ -76,7 +79,9 @@ def open_store(path: Path, identity: Mapping[str, Any]) -> Store:
     run = path / RUN
     if run.is_file():
         _check_same(path, _read(run), identity)
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+    elif path.exists() and not (
+        path.is_dir() and {entry.name for entry in path.iterdir()} <= {FROZEN}
+    ):
         raise OutputError(f"{path} already holds something else; choose another --out")
     else:
         path.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium
@@ -16,28 +17,40 @@ if TYPE_CHECKING:
 Env = gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
 
 
-def make_env(env_id: str, *, size: int = 64, observe_pixels: bool) -> Env:
-    """An environment of the arm scene.
+def make_env(env_id: str, *, size: int = 64, observe_pixels: bool, draw_goals: bool = True) -> Env:
+    """A task of the arm scene, or an environment of another package, wrapped.
 
     Args:
-        env_id: Gymnasium id.
+        env_id: Gymnasium id, `module:Name-v0` for one of another package.
         size: height and width of its pictures [pixels].
         observe_pixels: whether observations hold them; `render()` works either way.
+        draw_goals: whether a wrapped environment draws a goal at a reset that gives it none.
 
     Raises:
-        UserError: if the id is that of some other environment.
+        UserError: if there is no such environment or it cannot be wrapped.
     """
-    import goalsight_envs  # noqa: F401  (registers the environments, chooses the GL backend)
+    from goalsight_envs.foreign import WrapError, make
 
     try:
-        return gymnasium.make(
-            env_id, size=size, observe_pixels=observe_pixels, disable_env_checker=True
-        )
-    except TypeError as error:  # it does not take these arguments
-        known = ", ".join(sorted(name for name in gymnasium.registry if "Goalsight/" in name))
-        raise UserError(
-            f"{env_id} is no task of the arm scene ({error}); there are: {known}"
-        ) from None
+        return make(env_id, size=size, observe_pixels=observe_pixels, draw_goals=draw_goals)
+    except WrapError as error:
+        raise UserError(str(error)) from error
+
+
+def as_trained(env_id: str, card: Mapping[str, Any]) -> str:
+    """The id with the settings that a checkpoint's dataset was collected with.
+
+    A model knows the pictures it was trained on: another camera would be another world.
+
+    Args:
+        env_id: as the user gave it; its own settings stand.
+        card: of the checkpoint.
+
+    >>> as_trained("m:Id-v0", {"dataset": {"env": "m:Id-v0?camera=front"}})
+    'm:Id-v0?camera=front'
+    """
+    trained = str(card.get("dataset", {}).get("env", ""))
+    return trained if trained.partition("?")[0] == env_id else env_id
 
 
 def task_of(env: Env) -> ArmEnv:

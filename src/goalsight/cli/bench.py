@@ -6,25 +6,35 @@ import json as jsonlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from goalsight.benchmark import Manifest, Results, SuccessRate
+    from goalsight.benchmark.freeze import FreezeConfig
+
+
+DEFAULT_ROWS = ("random", "hold", "expert", "agent")
+"""Rows of the table if none are named."""
+PAIRS = 50
+"""Pairs drawn for an environment by default."""
 
 
 def bench(
     *,
-    manifest: str,
     out: Path,
+    manifest: str | None = None,
+    env: str | None = None,
     checkpoint: Path | None = None,
-    rows: str = "random,hold,expert,agent",
+    rows: str = "",
     pairs: int | None = None,
     workers: int | None = None,
     seed: int = 0,
     device: str = "cpu",
     settings: str = "",
+    tier: Literal["near", "far"] | None = None,
+    budget: int | None = None,
     json: bool = False,
 ) -> int:
     """Measure success rates on frozen start and goal pairs.
@@ -34,14 +44,20 @@ def bench(
 
     Args:
         manifest: Name of a shipped manifest such as push-near, or a manifest's JSON file.
+        env: Instead of a manifest: id of an environment, module:Id-v0 for one of another package.
+            Its pairs are drawn from --seed and frozen in OUT/manifest; reruns take them from there.
         out: Folder for results.json, report.html and the films.
         checkpoint: Folder of the agent's checkpoint; only the agent row needs one.
-        rows: Rows of the table, separated by commas.
-        pairs: Play the first so many pairs only.
+        rows: Rows of the table, separated by commas; by default random, hold, expert and agent,
+            without the expert where the environment has none.
+        pairs: Play the first so many pairs only; with --env, draw so many (50 by default).
         workers: Processes that play; one per core by default. Changes nothing but the time.
         seed: Of every random choice the rows make.
         device: Torch device the agent plans on.
         settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
+        tier: With --env. near: the goal is 25 control steps of play ahead of the start; far: the
+            environment's own goal. By default far where that can be made a picture.
+        budget: With --env: control steps a row has for a pair.
         json: Print the results (without the single pairs) as JSON.
 
     Returns:
@@ -51,34 +67,72 @@ def bench(
         goalsight bench --checkpoint runs/demo/model --manifest push-near --pairs 50 --out runs/push
     """
     from goalsight.benchmark import BenchmarkConfig, find_manifest, load_manifest, run_benchmark
+    from goalsight.benchmark.freeze import FreezeConfig
     from goalsight.data.progress import delayed_bar
+    from goalsight.errors import UserError
     from goalsight.paths import config_dir
     from goalsight.report import write_report
 
+    if (manifest is None) == (env is None) or (env is None and (tier or budget)):
+        raise UserError("give either --manifest NAME, or --env ID with --tier and --budget")
+    if manifest is not None:
+        loaded = load_manifest(find_manifest(manifest, config_dir() / "bench"))
+    else:
+        known, pairs = _as_trained(str(env), checkpoint), pairs or PAIRS
+        loaded = _frozen(
+            out, FreezeConfig(env=known, pairs=pairs, seed=seed, tier=tier or "", budget=budget)
+        )
     config = BenchmarkConfig(
-        out=out,
-        checkpoint=checkpoint,
-        rows=tuple(name.strip() for name in rows.split(",") if name.strip()),
-        pairs=pairs,
-        workers=workers or _cores(),
-        seed=seed,
-        device=device,
-        settings=settings,
-    )
-    loaded = load_manifest(find_manifest(manifest, config_dir() / "bench"))
+        out=out, checkpoint=checkpoint, rows=_rows(rows, loaded), pairs=pairs,
+        workers=workers or _cores(), seed=seed, device=device, settings=settings,
+    )  # fmt: skip
     _warn_of_another_simulator(loaded)
     with delayed_bar(f"Playing {loaded.name}", "pairs") as progress:
         results = run_benchmark(loaded, config, progress)
-    report = write_report(out)
+    _show(results, write_report(out), json)
+    return 0
+
+
+def _show(results: Results, report: Path, json: bool) -> None:
+    """The table, or everything but the single pairs as JSON."""
     if json:
         print(jsonlib.dumps(_as_json(results, report)))
-        return 0
+        return
     from rich.console import Console
 
     console = Console()
     console.print(table_of(results))
     console.print(f"report: {report}", soft_wrap=True, highlight=False)
-    return 0
+
+
+def _frozen(out: Path, wanted: FreezeConfig) -> Manifest:
+    """The pairs of an environment that no shipped manifest is of."""
+    from goalsight.benchmark.freeze import frozen_manifest
+    from goalsight.data.progress import delayed_bar
+
+    with delayed_bar("Drawing pairs", "pairs") as progress:
+        return frozen_manifest(out, wanted, progress)
+
+
+def _as_trained(env: str, checkpoint: Path | None) -> str:
+    """The id with the settings of the checkpoint's own dataset, where it is the same one."""
+    from goalsight.benchmark.tasks import as_trained
+    from goalsight.checkpoint import find_checkpoint, read_card
+
+    return env if checkpoint is None else as_trained(env, read_card(find_checkpoint(checkpoint)))
+
+
+def _rows(rows: str, manifest: Manifest) -> tuple[str, ...]:
+    """The rows that were asked for; else all, without the expert where there is none."""
+    from goalsight.benchmark.freeze import has_expert
+    from goalsight.benchmark.tasks import make_env
+
+    if rows.strip():
+        return tuple(name.strip() for name in rows.split(",") if name.strip())
+    env = make_env(manifest.env, observe_pixels=False, draw_goals=False)
+    names = tuple(name for name in DEFAULT_ROWS if name != "expert" or has_expert(env))
+    env.close()
+    return names
 
 
 def table_of(results: Results) -> Table:

@@ -26,12 +26,13 @@ def collect(
     env: str,
     episodes: int,
     out: Path,
-    policy: Literal["play", "random", "expert"] = "play",
+    policy: str = "play",
     workers: int | None = None,
     seed: int = 0,
     size: int = 64,
     steps: int = 100,
     video: Literal["h264", "none"] = "h264",
+    fast_render: bool = False,
     json: bool = False,
 ) -> int:
     """Roll a policy out and write a LeRobot v3 dataset.
@@ -40,16 +41,20 @@ def collect(
     a whole dataset. Episode i depends on the seed and i alone, never on the number of workers.
 
     Args:
-        env: Gymnasium id of the environment; `goalsight envs` lists them.
+        env: Gymnasium id of the environment; `goalsight envs` lists ours, any other one that
+            renders and has a Box action space is `module:Id-v0`, such as gymnasium:Pusher-v5.
         episodes: Episodes the dataset shall have in the end.
         out: Folder of the dataset.
-        policy: Who acts.
+        policy: Who acts: play, random, expert, or module:function of a policy of yours, called
+            with the environment and a random generator.
         workers: Processes that roll out; one per core by default.
         seed: Of everything random.
         size: Height and width of the frames [pixels].
         steps: Control steps per episode.
         video: h264 writes an mp4 per episode; none keeps decoded frames only, which needs no
             video library but more space.
+        fast_render: Draw a foreign MuJoCo model without shadows, reflections and multisampling,
+            and say what that saves.
         json: Print the summary as JSON.
 
     Returns:
@@ -64,6 +69,10 @@ def collect(
     from goalsight.data.collect import CollectConfig
     from goalsight.data.collect import collect as run
 
+    if fast_render:
+        from goalsight.cli.fast_render import faster
+
+        env = faster(env, size)
     try:
         config = CollectConfig(
             env=env, episodes=episodes, out=out, policy=policy,

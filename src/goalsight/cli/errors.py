@@ -18,6 +18,11 @@ _FULL_WORDS = re.compile(
 _NO_ENVIRONMENT = re.compile(
     r"Malformed environment ID|No module named .* Environment registration via importing"
 )
+_OF_THE_ENVS = (
+    ("goalsight_envs.gl", "GLError"),
+    ("goalsight_envs.foreign.errors", "WrapError"),
+)
+"""Errors for the user of a package that knows nothing of `UserError`."""
 _MENDABLE = {
     errno.ENOENT,
     errno.EACCES,
@@ -35,7 +40,7 @@ def one_line(text: object) -> str:
 
 def explain(error: BaseException) -> str | None:
     """What went wrong and what to do, in one line, or None for an error that is a bug of ours."""
-    if isinstance(error, UserError) or _is(error, "goalsight_envs.gl", "GLError"):
+    if isinstance(error, UserError) or any(_is(error, *home) for home in _OF_THE_ENVS):
         return one_line(error)
     if _is(error, "gymnasium.error", "UnregisteredEnv") or _NO_ENVIRONMENT.match(str(error)):
         return f"{one_line(error)}; there are: {', '.join(known_environments())}"

@@ -65,7 +65,10 @@ def collect(
     from goalsight.data.collect import CollectConfig
     from goalsight.data.collect import collect as run
     from goalsight.provenance import hardware
+    from goalsight_envs.foreign import is_foreign
 
+    if is_foreign(env):
+        raise UserError(f"the floor of {env} is not known; perf collect is for goalsight's tasks")
     with tempfile.TemporaryDirectory() as folder:
         config = CollectConfig(
             env=env, episodes=episodes, out=Path(folder) / "data", size=size, video=video

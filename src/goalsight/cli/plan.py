@@ -57,7 +57,7 @@ def plan(
 
     Args:
         checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
-        env: Gymnasium id of the task.
+        env: Gymnasium id of the task, module:Id-v0 for one of another package.
         out: Folder for the results.
         seed: Of the start, of a goal drawn from the task, and of the search.
         goal: Picture of the goal; one is drawn from the task if none is given. Give it again for
@@ -77,7 +77,7 @@ def plan(
     """
     from goalsight.agent import Agent
     from goalsight.benchmark.settings import agent_config
-    from goalsight.benchmark.tasks import make_env, task_of
+    from goalsight.benchmark.tasks import as_trained, make_env, task_of
     from goalsight.cli.goals import CHANGE, parse_region, read_goals
     from goalsight.errors import UserError
 
@@ -90,7 +90,7 @@ def plan(
     if region == CHANGE:
         config = replace(config, cost=replace(config.cost, region=CHANGE))
     agent = Agent.load(checkpoint, config=config, device=device)
-    world = make_env(env, size=agent.image_size, observe_pixels=True)
+    world = make_env(env := as_trained(env, agent.card), size=agent.image_size, observe_pixels=True)
     observation, _ = world.reset(seed=seed)
     check_fit(agent, world)
     pictures = read_goals(goal, agent.image_size) if goal else task_of(world).goal_image()[None]

@@ -22,8 +22,8 @@ class CollectConfig:
     """Episodes the dataset shall have in the end; those already there count."""
     out: Path
     """Folder of the dataset."""
-    policy: PolicyName = "play"
-    """Who acts."""
+    policy: str = "play"
+    """Who acts: one of `PolicyName`, or `module:function` of a policy of the user's."""
     workers: int = 1
     """Processes that roll out; 1 uses this one. Changes nothing in the dataset."""
     seed: int = 0
@@ -47,7 +47,8 @@ class CollectConfig:
         if not 16 <= self.size <= 1024:
             raise ValueError(f"size must be in [16, 1024] pixels, got {self.size}")
         for name, choices in (("policy", get_args(PolicyName)), ("video", get_args(VideoMode))):
-            if getattr(self, name) not in choices:
+            theirs = name == "policy" and ":" in self.policy
+            if getattr(self, name) not in choices and not theirs:
                 raise ValueError(
                     f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}"
                 )

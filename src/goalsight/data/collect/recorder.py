@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
 from goalsight.data.collect.config import CollectConfig
@@ -22,6 +21,9 @@ from goalsight.errors import UserError
 
 OUR_ENVS = "goalsight_envs"
 """Package that registers the environments of the house and has policies for them."""
+
+AIMLESS = {"play", "random"}
+"""Policies that act without a goal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +90,9 @@ class Recorder:
             UserError: if there is no such environment, or it is not of our kind.
         """
         self._config, self._staging = config, staging
-        self._env = make_env(config.env, config.size)
-        self._make_policy = _policy_factory(config.env)
+        # Play wants nothing, and drawing a goal costs a wrapped environment about an episode.
+        self._env = make_env(config.env, config.size, draw_goals=config.policy not in AIMLESS)
+        self._make_policy = _policy_factory(config.env, config.policy)
 
     def describe(self) -> EnvFacts:
         """Facts for the provenance; resets the environment."""
@@ -216,44 +219,58 @@ def episode_seeds(seed: int, episode: int) -> tuple[int, np.random.Generator]:
     return int(sequence.generate_state(1)[0]), np.random.default_rng(sequence.spawn(1)[0])
 
 
-def make_env(env_id: str, size: int) -> gymnasium.Env[Any, Any]:
-    """Make an environment of goalsight's kind.
+def make_env(env_id: str, size: int, *, draw_goals: bool = True) -> gymnasium.Env[Any, Any]:
+    """Make an environment of goalsight's kind, or wrap any other one.
 
     Args:
         env_id: registered by goalsight_envs, or `module:Name-v0`.
         size: height and width of the frames [pixels].
+        draw_goals: whether a wrapped environment draws a goal at every reset.
 
     Raises:
-        UserError: if there is no such environment; the message lists those that exist.
+        UserError: if there is no such environment, the message lists those that exist, or it
+            cannot be wrapped.
     """
-    module, _, name = env_id.rpartition(":")
+    from goalsight_envs.foreign import WrapError, make
+
     try:
-        importlib.import_module(module or OUR_ENVS)
-    except ModuleNotFoundError as error:
-        if error.name != (module or OUR_ENVS).split(".")[0] and error.name != module:
-            raise  # the module is there, something it needs is not
-        raise UserError(f"no module {error.name!r} for environment {env_id!r}") from None
-    known = sorted(spec.id for spec in gymnasium.registry.values() if not _comes_with_gym(spec))
-    if name not in known:
-        raise UserError(f"no environment {env_id!r}; there are: {', '.join(known) or 'none'}")
-    return gymnasium.make(name, max_episode_steps=-1, disable_env_checker=True, size=size)
+        return make(env_id, size=size, draw_goals=draw_goals)
+    except WrapError as error:
+        raise UserError(str(error)) from error
 
 
-def _comes_with_gym(spec: EnvSpec) -> bool:
-    """Whether Gymnasium itself registers it: toys and compatibility shims, not of our kind."""
-    entry = spec.entry_point
-    home = entry if isinstance(entry, str) else getattr(entry, "__module__", "")
-    return home.startswith("gymnasium.")
+def _policy_factory(env_id: str, policy: str) -> Callable[..., Any]:
+    """Makes the policy of a name from (name, environment, generator).
 
+    Args:
+        env_id: of the environment; its own module's `make_policy` comes first if it has one.
+        policy: a name, or `module:function` of the user's, called with (environment, generator).
 
-def _policy_factory(env_id: str) -> Callable[..., Any]:
-    """`make_policy` of the environment's own module if it has one, else goalsight's."""
-    module = env_id.rpartition(":")[0]
+    Raises:
+        UserError: if there is no such module or function.
+    """
+    if ":" in policy:
+        theirs = _users_policy(policy)
+        return lambda _, env, rng: theirs(env.unwrapped, rng)
+    module = env_id.partition("?")[0].rpartition(":")[0]
     if module and hasattr(importlib.import_module(module), "make_policy"):
         found: Callable[..., Any] = importlib.import_module(module).make_policy
         return found
     ours: Callable[..., Any] = importlib.import_module(f"{OUR_ENVS}.policies").make_policy
     return ours
+
+
+def _users_policy(name: str) -> Callable[..., Any]:
+    """The function that `module:function` names."""
+    module, _, function = name.partition(":")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise UserError(
+            f"policy {name!r}: {error}; give module:function of a module that Python can import "
+            "here, called with the environment and a random generator"
+        ) from None
+    return found
 
 
 def _checked_frame(pixels: object, size: int) -> NDArray[np.uint8]:

@@ -1,0 +1,5 @@
+"""The error of everything that cannot be wrapped; the command line prints it as one line."""
+
+
+class WrapError(ValueError):
+    """An environment lacks something that planning to goal images needs; the message says what."""
