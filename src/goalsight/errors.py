@@ -27,3 +27,7 @@ class ImageError(UserError):
 
 class OutputError(UserError):
     """A result cannot be written where it was asked for; nothing was overwritten."""
+
+
+class MemoryFileError(UserError):
+    """A memory of recorded latents is missing, damaged, or made with another encoder."""

@@ -49,3 +49,16 @@ def test_reading_is_printed_beside_copying(capsys: pytest.CaptureFixture[str]) -
         assert source in printed
     assert main(["perf", "data", "--rounds", "0"]) == 2
     assert "--rounds must be at least 1" in capsys.readouterr().err
+
+
+def test_a_sub_goal_is_found_and_timed_beside_the_exact_search(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["perf", "memory", "--rows", "3000", "--dim", "16", "--decisions", "9"]) == 0
+    assert "a sub-goal in" in capsys.readouterr().out
+    argv = ["perf", "memory", "--rows", "3000", "--dim", "16", "--decisions", "9", "--json"]
+    assert main(argv) == 0
+    exact = json.loads(capsys.readouterr().out)["answers"][-1]
+    assert (exact["search"], exact["same"], exact["excess"]) == ("exact", 1.0, 0.0)
+    assert exact["found"] > 0
+    assert 0 < exact["p50_ms"] <= exact["p95_ms"]

@@ -95,6 +95,41 @@ class FragileEnv(SquareEnv):
         os._exit(9)
 
 
+class GoalEnv(SquareEnv):
+    """The square shall go to the middle; the goal image shows it there."""
+
+    def goal_image(self) -> Array:
+        here, self.position = self.position, np.array([0.5, 0.5])
+        image: Array = self._observe()["pixels"]
+        self.position = here
+        return image
+
+
+class Centring:
+    """A seeker that knows where the middle is: straight there, or straight away from it."""
+
+    def __init__(self, away: bool) -> None:
+        self._sign = -1.0 if away else 1.0
+        self.begun: list[tuple[Array, int]] = []
+
+    def begin(self, goal: Array, seed: int) -> None:
+        self.begun.append((goal, seed))
+
+    def act(self, observation: dict[str, Any]) -> Array:
+        step = self._sign * (0.5 - observation["observation"][:2])
+        action: Array = np.clip(10 * step, -1, 1).astype(np.float32)
+        return action
+
+
+def toward() -> Centring:
+    return Centring(away=False)
+
+
+def away() -> Centring:
+    return Centring(away=True)
+
+
 gym.register(id="Fake/Square-v0", entry_point="fake_env:SquareEnv")
 gym.register(id="Fake/Slow-v0", entry_point="fake_env:SlowEnv")
 gym.register(id="Fake/Fragile-v0", entry_point="fake_env:FragileEnv")
+gym.register(id="Fake/Goal-v0", entry_point="fake_env:GoalEnv")

@@ -17,10 +17,12 @@ from goalsight.agent.config import AgentConfig
 from goalsight.agent.cost import PlanCost, check_cost
 from goalsight.agent.deciding import Decider, Scene
 from goalsight.agent.goals import Goals
+from goalsight.agent.guide import Guide
 from goalsight.agent.history import History
 from goalsight.agent.regions import Box
 from goalsight.checkpoint import IN_A_RUN, Checkpoint, find_checkpoint, load_checkpoint
 from goalsight.errors import CheckpointError
+from goalsight.memory import Memory, load_memory
 from goalsight_planners import Plan, shift_steps
 
 
@@ -37,9 +39,13 @@ class Agent:
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, name: str = "agent", config: AgentConfig | None = None
+        self,
+        checkpoint: Checkpoint,
+        name: str = "agent",
+        config: AgentConfig | None = None,
+        memory: Memory | None = None,
     ) -> None:
-        """Plan with a loaded checkpoint.
+        """Plan with a loaded checkpoint; with a memory that fits it, to one sub-goal at a time.
 
         Raises:
             UserError: if the config wants a cost that this model cannot give.
@@ -67,6 +73,8 @@ class Agent:
         self._warm: Tensor | None = None
         self._previous: Tensor | None = None
         self._history = History(self.model.predictor.context)
+        self.guide = None if memory is None else Guide(memory, self.config.subgoals, self.device)
+        """Chooses sub-goals; None for an agent without a memory."""
 
     @classmethod
     def load(
@@ -75,20 +83,31 @@ class Agent:
         *,
         config: AgentConfig | None = None,
         device: torch.device | str = "cpu",
+        memory: Path | None = None,
     ) -> Agent:
         """An agent from a checkpoint folder, a training run's folder or a shipped name.
 
+        It takes sub-goals from a `memory`, the file that `goalsight memory build` wrote.
+
         Raises:
             CheckpointError: if there is none or it is damaged.
+            MemoryFileError: if the memory is missing, damaged, or of another encoder.
         """
         folder = find_checkpoint(checkpoint)
         name = folder.resolve().parent.name if folder.name == IN_A_RUN else folder.name
-        return cls(load_checkpoint(folder, device), name=name, config=config)
+        loaded = load_checkpoint(folder, device)
+        recorded = None if memory is None else load_memory(memory, loaded.model)
+        return cls(loaded, name=name, config=config, memory=recorded)
 
     @property
     def labels_used(self) -> list[str]:
         """Simulator labels that training used; empty for pixels and actions alone."""
         return list(self.card.get("labels_used", []))
+
+    @property
+    def memory_sha256(self) -> str | None:
+        """Identity of the memory that sub-goals come from, if there is one."""
+        return None if self.guide is None else self.guide.memory_sha256
 
     @property
     def evaluations_per_decision(self) -> int:
@@ -134,6 +153,8 @@ class Agent:
         self._queue.clear()
         self._history.clear()
         self._decider.clear()
+        if self.guide is not None:
+            self.guide.clear()
         self._warm = self._previous = self.last_plan = self.last_latency_s = None
 
     @torch.inference_mode()
@@ -203,7 +224,9 @@ class Agent:
             RuntimeError: before the first `reset`.
         """
         goals = self._aim()
-        scene = Scene(latents=latents, goal=goals.current, past=past, proprio=proprio)
+        here, goal = latents[:, -1], goals.current
+        aim = goal if self.guide is None else self.guide.aim(here, goal)
+        scene = Scene(latents=latents, goal=aim, past=past, proprio=proprio)
         self._decider.aim(goals.index)
         cost = PlanCost(
             self.model,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from goalsight.energies import Aggregate, Energy
+from goalsight.memory import SubgoalConfig
 from goalsight_planners import CEMConfig, GaussianConfig, SearchConfig
 
 Mode = Literal["search", "actor", "both"]
@@ -44,6 +45,11 @@ class CostConfig:
     """Weight of the actions' mean square, in [0, 1]."""
     smoothness: float = 0.0
     """Weight of the mean square change between control steps, in [0, 4]."""
+    distance: float = 0.0
+    """Energy that one block of temporal distance to the goal costs, at every imagined frame, as the
+    model's `temporal_distance` head tells it."""
+    disagreement: float = 0.0
+    """Weight of the mean disagreement of the model's `ensemble` head along a plan."""
     region: Region = "all"
     """Which patches of a token grid count: all, or `change`, in proportion to how much of the
     patch changes from the first picture to the goal image. A drawn region goes to
@@ -56,11 +62,22 @@ class CostConfig:
                     f"{name} must be one of {', '.join(get_args(known))}, got "
                     f"{getattr(self, name)!r}"
                 )
-        for name in ("delay", "running", "latent", "decoded", "action", "smoothness"):
+        for name in (
+            "delay",
+            "running",
+            "latent",
+            "decoded",
+            "action",
+            "smoothness",
+            "distance",
+            "disagreement",
+        ):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
-        if not (self.latent or self.decoded):
-            raise ValueError("latent and decoded are both 0: no plan would be nearer to the goal")
+        if not (self.latent or self.decoded or self.distance):
+            raise ValueError(
+                "latent, decoded and distance are all 0: no plan would be nearer to the goal"
+            )
         if self.variables and not self.decoded:
             raise ValueError(f"variables {self.variables} need a weight: set decoded above 0")
 
@@ -144,6 +161,11 @@ class AgentConfig:
     replan_steps: int = 0
     """Control steps executed before the next decision, in place of `replan`; 0 for whole blocks.
     Models that look back need whole blocks."""
+    macro: bool = False
+    """Search over macro actions, codes of several blocks taken from data, instead of over actions;
+    needs a checkpoint with a `macro` head. Pays with horizons beyond a handful of blocks."""
+    subgoals: SubgoalConfig = field(default_factory=SubgoalConfig)
+    """What an agent with a memory aims at; others aim at the goal itself."""
 
     @property
     def executed_steps(self) -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from goalsight.agent.config import AgentConfig, CostConfig
+from goalsight.agent.distance import BlocksToGoal, distance_head
+from goalsight.agent.doubt import Disagreement
 from goalsight.agent.regions import grid_side
 from goalsight.energies import (
     action_penalty,
@@ -59,6 +62,8 @@ class PlanCost:
         self._history = (latents, past, proprio)
         self._weights, self._previous, self._unlikely = weights, previous, unlikely
         self._unit = energy_unit(config.cost.energy, latent_variance)
+        self._blocks = BlocksToGoal(model, goal) if config.cost.distance else None
+        self._doubt = Disagreement(model) if config.cost.disagreement else None
         self._state = StateDistance(model, goal, config.cost) if config.cost.decoded else None
 
     def __call__(self, plans: Tensor) -> Tensor:
@@ -76,6 +81,8 @@ class PlanCost:
         )
         if self._unlikely is not None:
             cost = cost + self._config.actor.likelihood * self._unlikely(imagined, plans)
+        if self._doubt is not None:
+            cost = cost + terms.disagreement * self._doubt(latents[:, -1], imagined, plans)
         if terms.action:
             cost = cost + terms.action * action_penalty(plans)
         if terms.smoothness:
@@ -85,10 +92,14 @@ class PlanCost:
     def energy(self, imagined: Tensor) -> Tensor:
         """Weighted energy (B, N, H) of imagined latents (B, N, H, P, D), in its unit."""
         terms = self._config.cost
-        if self._state is None:
-            return terms.latent * self._latent_energy(imagined)
-        decoded = terms.decoded * self._state(imagined)
-        return decoded + terms.latent * self._latent_energy(imagined) if terms.latent else decoded
+        parts = []
+        if terms.latent:
+            parts.append(terms.latent * self._latent_energy(imagined))
+        if self._state is not None:
+            parts.append(terms.decoded * self._state(imagined))
+        if self._blocks is not None:
+            parts.append(terms.distance * self._blocks(imagined))
+        return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
     def _latent_energy(self, imagined: Tensor) -> Tensor:
         kind = self._config.cost.energy
@@ -122,11 +133,15 @@ def check_cost(model: WorldModel, config: CostConfig) -> None:
     """Refuse a cost that a model cannot give, before any episode begins.
 
     Raises:
-        CheckpointError: if the decoded state is to count and the model cannot decode it.
+        CheckpointError: if a term needs a head that the model has not.
         UserError: if some patches are to count and the model has no token grid.
     """
     if config.decoded:
         _decoder(model, config)
+    if config.distance:
+        distance_head(model)
+    if config.disagreement:
+        Disagreement(model)
     if config.region != "all":
         grid_side(model.patches)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from goalsight.agent.actor import Scene, Unlikely, around, as_plan, find_actor, propose, time_left
 from goalsight.agent.config import AgentConfig
+from goalsight.agent.macro import MacroPlanner
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
 from goalsight_planners import Bounds, Cost, Plan, planner_for
@@ -29,7 +30,7 @@ class Decider:
             name: of its checkpoint, for messages.
 
         Raises:
-            CheckpointError: if the settings want an actor that the model has not.
+            CheckpointError: if the settings want an actor or macro actions that the model has not.
             UserError: if a model that looks back is to decide in the middle of a block.
         """
         if model.predictor.context > 1 and config.executed_steps % config.planner.block:
@@ -39,6 +40,7 @@ class Decider:
             )
         self._model, self._config = model, config
         self._actor = find_actor(model, config, name)
+        self._macro = MacroPlanner(model, config.trust) if config.macro else None
         self.clear()
 
     def clear(self) -> None:
@@ -109,7 +111,7 @@ class Decider:
                 self._decisions += 1
                 return as_plan(plans, cost)
             init, search = around(plans, warm, search, config.actor)
-        plan = planner_for(search)(cost, init, bounds, search, generators)
+        plan = (self._macro or planner_for(search))(cost, init, bounds, search, generators)
         self._decisions += 1
         if config.commitment:
             plan, kept = commit(plan, warm, cost, config.commitment)

@@ -53,6 +53,8 @@ class PlayerSpec:
     """Torch device the agent runs on."""
     settings: str = ""
     """Of the agent where they differ from the default; see `settings.agent_config`."""
+    memory: Path | None = None
+    """File of recorded latents that the agent takes sub-goals from."""
 
 
 class ScriptedPlayer:
@@ -131,7 +133,7 @@ def load_agent(spec: PlayerSpec) -> Agent:
     from goalsight.agent import Agent
 
     config = agent_config(spec.settings)
-    return Agent.load(spec.checkpoint, config=config, device=spec.device)
+    return Agent.load(spec.checkpoint, config=config, device=spec.device, memory=spec.memory)
 
 
 def _scripted(name: str) -> Callable[[PlayerSpec], Player]:

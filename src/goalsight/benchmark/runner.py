@@ -61,6 +61,8 @@ class BenchmarkConfig:
     """Torch device of the agent."""
     settings: str = ""
     """Settings of the agent that differ from the default, such as `samples=100,delay=0.05`."""
+    memory: Path | None = None
+    """File of recorded latents that the agent takes sub-goals from."""
 
     def __post_init__(self) -> None:
         """Raises UserError where a field is out of its range."""
@@ -92,7 +94,12 @@ def run_benchmark(
             installed environments, or `config.out` holds something else.
     """
     count = min(config.pairs or len(manifest.pairs), len(manifest.pairs))
-    spec = PlayerSpec(checkpoint=config.checkpoint, device=config.device, settings=config.settings)
+    spec = PlayerSpec(
+        checkpoint=config.checkpoint,
+        device=config.device,
+        settings=config.settings,
+        memory=config.memory,
+    )
     needed = NEEDS_CHECKPOINT & set(config.rows)
     agent = load_agent(spec) if needed or config.checkpoint else None
     env = make_env(manifest.env, observe_pixels=False)
@@ -102,7 +109,7 @@ def run_benchmark(
     identity: dict[str, Any] = {
         "manifest": manifest.hash,
         "checkpoint": agent.checkpoint_sha256 if agent else None,
-        "agent": asdict(agent.config) if agent else None,
+        "agent": _settings(agent),
         "seed": config.seed,
         "device": config.device,
         "renderer": task_of(env).renderer,
@@ -143,6 +150,14 @@ def _play_missing(
     return [done[item] for item in wanted]
 
 
+def _settings(agent: Agent | None) -> dict[str, Any] | None:
+    """How the agent plans, and from which memory it takes sub-goals if it does."""
+    if agent is None:
+        return None
+    memory = {} if agent.memory_sha256 is None else {"memory": agent.memory_sha256}
+    return asdict(agent.config) | memory
+
+
 def _check_agent(agent: Agent, env: Env) -> None:
     """Refuse a checkpoint whose actions are not those of the task."""
     width = (env.action_space.shape or (0,))[0]
@@ -171,7 +186,7 @@ def _results(
         command=_command(),
         hardware=hardware(),
         device=config.device,
-        agent=None if agent is None else asdict(agent.config),
+        agent=_settings(agent),
         renderer=task_of(env).renderer,
         mujoco=mujoco.__version__,
         seed=config.seed,

@@ -33,6 +33,7 @@ def bench(
     seed: int = 0,
     device: str = "cpu",
     settings: str = "",
+    memory: Path | None = None,
     tier: Literal["near", "far"] | None = None,
     budget: int | None = None,
     json: bool = False,
@@ -55,6 +56,7 @@ def bench(
         seed: Of every random choice the rows make.
         device: Torch device the agent plans on.
         settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
+        memory: File of `goalsight memory build`: the agent aims at sub-goals on recorded segments.
         tier: With --env. near: the goal is 25 control steps of play ahead of the start; far: the
             environment's own goal. By default far where that can be made a picture.
         budget: With --env: control steps a row has for a pair.
@@ -71,7 +73,6 @@ def bench(
     from goalsight.data.progress import delayed_bar
     from goalsight.errors import UserError
     from goalsight.paths import config_dir
-    from goalsight.report import write_report
 
     if (manifest is None) == (env is None) or (env is None and (tier or budget)):
         raise UserError("give either --manifest NAME, or --env ID with --tier and --budget")
@@ -79,22 +80,23 @@ def bench(
         loaded = load_manifest(find_manifest(manifest, config_dir() / "bench"))
     else:
         known, pairs = _as_trained(str(env), checkpoint), pairs or PAIRS
-        loaded = _frozen(
-            out, FreezeConfig(env=known, pairs=pairs, seed=seed, tier=tier or "", budget=budget)
-        )
+        drawn = FreezeConfig(env=known, pairs=pairs, seed=seed, tier=tier or "", budget=budget)
+        loaded = _frozen(out, drawn)
     config = BenchmarkConfig(
         out=out, checkpoint=checkpoint, rows=_rows(rows, loaded), pairs=pairs,
-        workers=workers or _cores(), seed=seed, device=device, settings=settings,
+        workers=workers or _cores(), seed=seed, device=device, settings=settings, memory=memory,
     )  # fmt: skip
     _warn_of_another_simulator(loaded)
     with delayed_bar(f"Playing {loaded.name}", "pairs") as progress:
-        results = run_benchmark(loaded, config, progress)
-    _show(results, write_report(out), json)
+        _show(run_benchmark(loaded, config, progress), out, json)
     return 0
 
 
-def _show(results: Results, report: Path, json: bool) -> None:
-    """The table, or everything but the single pairs as JSON."""
+def _show(results: Results, out: Path, json: bool) -> None:
+    """Write the report; print the table, or everything but the single pairs as JSON."""
+    from goalsight.report import write_report
+
+    report = write_report(out)
     if json:
         print(jsonlib.dumps(_as_json(results, report)))
         return

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from goalsight.errors import UserError
 
 if TYPE_CHECKING:
-    from goalsight.data.collect import CollectSummary
+    from goalsight.data.collect import CollectConfig, CollectSummary, Seeking
     from goalsight.data.collect.config import ProgressCallback
 
 INTERRUPTED = 130
@@ -27,6 +27,10 @@ def collect(
     episodes: int,
     out: Path,
     policy: str = "play",
+    checkpoint: str = "",
+    settings: str = "",
+    memory: Path | None = None,
+    device: str = "cpu",
     workers: int | None = None,
     seed: int = 0,
     size: int = 64,
@@ -35,7 +39,7 @@ def collect(
     fast_render: bool = False,
     json: bool = False,
 ) -> int:
-    """Roll a policy out and write a LeRobot v3 dataset.
+    r"""Roll a policy out and write a LeRobot v3 dataset.
 
     Run again with the same settings, it appends: episodes that are there are kept. Ctrl-C leaves
     a whole dataset. Episode i depends on the seed and i alone, never on the number of workers.
@@ -45,8 +49,13 @@ def collect(
             renders and has a Box action space is `module:Id-v0`, such as gymnasium:Pusher-v5.
         episodes: Episodes the dataset shall have in the end.
         out: Folder of the dataset.
-        policy: Who acts: play, random, expert, or module:function of a policy of yours, called
-            with the environment and a random generator.
+        policy: Who acts: play, random, expert, module:function of a policy of yours, called with
+            the environment and a random generator, or agent, which plans to the goal image of each
+            episode; the dataset keeps it.
+        checkpoint: Of the agent: folder of a checkpoint or of a training run, or a shipped name.
+        settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
+        memory: Of the agent: file of `goalsight memory build` to take sub-goals from.
+        device: Torch device the agent plans on.
         workers: Processes that roll out; one per core by default.
         seed: Of everything random.
         size: Height and width of the frames [pixels].
@@ -65,29 +74,57 @@ def collect(
 
     Example:
         goalsight collect --env Goalsight/Push-v0 --episodes 600 --out runs/push-data --workers 2
+        goalsight collect --env Goalsight/Push-v0 --episodes 100 --out runs/own \
+          --policy agent --checkpoint runs/push
     """
     from goalsight.data.collect import CollectConfig
     from goalsight.data.collect import collect as run
 
-    if fast_render:
-        from goalsight.cli.fast_render import faster
-
-        env = faster(env, size)
     try:
         config = CollectConfig(
-            env=env, episodes=episodes, out=out, policy=policy,
+            env=_faster(env, size) if fast_render else env, episodes=episodes, out=out, policy=policy,
             workers=_cores() if workers is None else workers,
             seed=seed, size=size, steps=steps, video=video,
         )  # fmt: skip
     except ValueError as error:
         raise UserError(str(error)) from error
+    seeking = _seeking(config, checkpoint, settings, memory, device)
     with _progress_bar() as report:
-        summary = run(config, report)
+        summary = run(config, report, seeking)
+    return _say(summary, json)
+
+
+def _say(summary: CollectSummary, json: bool) -> int:
+    """Print what was done; the exit status."""
     print(jsonlib.dumps(_as_json(summary)) if json else _in_words(summary))
     if summary.interrupted:
         print("goalsight: stopped; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _faster(env: str, size: int) -> str:
+    """The id of an environment that draws faster."""
+    from goalsight.cli.fast_render import faster
+
+    return faster(env, size)
+
+
+def _seeking(
+    config: CollectConfig, checkpoint: str, settings: str, memory: Path | None, device: str
+) -> Seeking | None:
+    """The agent that acts, if one shall; its flags make no sense with another policy."""
+    if config.policy != "agent":
+        if checkpoint or settings or memory:
+            raise UserError(f"--policy {config.policy} has no checkpoint; add --policy agent")
+        return None
+    if not checkpoint:
+        raise UserError("--policy agent needs --checkpoint, the folder of a training run")
+    from goalsight.cli.seeker import seeking_agent
+
+    return seeking_agent(
+        checkpoint, size=config.size, settings=settings, memory=memory, device=device
+    )
 
 
 def _cores() -> int:

@@ -64,6 +64,18 @@ COMMANDS: dict[str, Command] = {
         _command("head probe", "teach a model to read state variables off its latents"),
         _command("plan", "plan to one goal image and film what happens"),
         _command("bench", "measure success rates on frozen start and goal pairs"),
+        _command("memory build", "encode a dataset once, so that an agent finds sub-goals in it"),
+        _command(
+            "head distance",
+            "learn how many blocks it is from one latent to another",
+            module="head_distance",
+        ),
+        _command(
+            "head ensemble",
+            "small predictors whose disagreement warns a planner",
+            module="head_ensemble",
+        ),
+        _command("head macro", "a few numbers for several action blocks", module="head_macro"),
         _command(
             "eval-offline",
             "judge a model by held-out logs alone, without a robot",
@@ -101,6 +113,11 @@ COMMANDS: dict[str, Command] = {
             module="inspect_decode",
         ),
         _command("perf collect", "control steps a second, beside physics and bare render"),
+        _command(
+            "perf memory",
+            "milliseconds to a sub-goal out of a million latents",
+            module="perf_memory",
+        ),
         _command("perf plan", "milliseconds a plan, beside its matrix products alone"),
         _command(
             "perf data",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,9 @@ class Record:
     """Which goal image each action was for, from 0."""
     weights: dict[int, NDArray[np.float32]]
     """By goal, the (P,) weights of its patches; nothing where all count alike."""
+    subgoals: list[dict[str, Any] | None]
+    """What each decision aimed at, if the agent has a memory: a segment of it, or None for the
+    goal itself."""
 
 
 def plan(
@@ -47,6 +50,7 @@ def plan(
     steps: int = 50,
     device: str = "cpu",
     settings: str = "",
+    memory: Path | None = None,
     json: bool = False,
 ) -> int:
     """Plan to a goal image, or to several one after the other, and film what happens.
@@ -67,6 +71,7 @@ def plan(
         steps: Control steps to act.
         device: Torch device to plan on.
         settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
+        memory: File of `goalsight memory build`: the agent aims at sub-goals on recorded segments.
         json: Print plan.json instead of its summary.
 
     Returns:
@@ -79,17 +84,13 @@ def plan(
     from goalsight.benchmark.settings import agent_config
     from goalsight.benchmark.tasks import as_trained, make_env, task_of
     from goalsight.cli.goals import CHANGE, parse_region, read_goals
-    from goalsight.errors import UserError
 
-    if steps < 1:
-        raise UserError(f"--steps must be at least 1, got {steps}")
-    if seed < 0:
-        raise UserError(f"--seed must be 0 or more, got {seed}")
+    check_numbers(steps, seed)
     check_out(out)
     region, config = parse_region(goal_region), agent_config(settings)
     if region == CHANGE:
         config = replace(config, cost=replace(config.cost, region=CHANGE))
-    agent = Agent.load(checkpoint, config=config, device=device)
+    agent = Agent.load(checkpoint, config=config, device=device, memory=memory)
     world = make_env(env := as_trained(env, agent.card), size=agent.image_size, observe_pixels=True)
     observation, _ = world.reset(seed=seed)
     check_fit(agent, world)
@@ -122,6 +123,7 @@ def _result(record: Record, env: Env, goals: list[Path]) -> dict[str, Any]:
         "actions": record.actions,
         "energy": record.energy,
         "latency_ms": record.latency_ms,
+        "subgoals": record.subgoals,
         # Where the goal is known only as a picture, nobody can measure the distance to it.
         "distance_m": record.distance_m if drawn else None,
         "success": record.distance_m[-1] <= task.success_threshold if drawn else None,
@@ -144,12 +146,15 @@ def run(agent: Agent, env: Env, observation: dict[str, NDArray[Any]], steps: int
     offset = observation["achieved_goal"] - observation["desired_goal"]
     frames = [observation["pixels"]]
     distance, energy = float(np.linalg.norm(offset)), agent.energy(frames[0])
-    record = Record(frames, [], [distance], [energy], [], [], {})
+    record = Record(frames, [], [distance], [energy], [], [], {}, [])
     with delayed_bar("Acting", "steps") as progress:
         for step in range(steps):
             action = agent.act(observation["pixels"], observation["observation"])
             if agent.last_latency_s is not None:
                 record.latency_ms.append(round(1e3 * agent.last_latency_s, 3))
+                if agent.guide is not None:
+                    segment = agent.guide.segment
+                    record.subgoals.append(None if segment is None else asdict(segment))
             record.goal_index.append(agent.goal_index)
             if agent.patch_weights is not None:
                 record.weights[agent.goal_index] = agent.patch_weights.cpu().numpy()
@@ -176,6 +181,20 @@ def check_fit(agent: Agent, env: Env) -> None:
             f"checkpoint {agent.name} plans actions of {agent.action_dim} numbers, the "
             f"environment takes {width}; train on data of this robot"
         )
+
+
+def check_numbers(steps: int, seed: int) -> None:
+    """Refuse numbers out of range.
+
+    Raises:
+        UserError: naming the flag.
+    """
+    from goalsight.errors import UserError
+
+    if steps < 1:
+        raise UserError(f"--steps must be at least 1, got {steps}")
+    if seed < 0:
+        raise UserError(f"--seed must be 0 or more, got {seed}")
 
 
 def check_out(out: Path) -> None:

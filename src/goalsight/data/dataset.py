@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ class Dataset:
         digest = hashlib.sha256()
         digest.update(json.dumps(self.provenance.to_json(), sort_keys=True).encode())
         for record in self.records:
-            digest.update(json.dumps(asdict(record), sort_keys=True).encode())
+            digest.update(json.dumps(record.to_json(), sort_keys=True).encode())
         return digest.hexdigest()
 
     def widths(self) -> dict[str, int]:
@@ -217,6 +217,7 @@ def _check_files(dataset: Dataset) -> None:
         for relative in (
             layout.data_path(episode),
             layout.frames_path(dataset.provenance, episode),
+            *([layout.goal_path(episode)] if dataset.records[episode].goal else []),
         ):
             if not (dataset.path / relative).is_file():
                 raise DatasetError(

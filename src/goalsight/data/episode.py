@@ -10,6 +10,19 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What an episode of a goal-seeking policy was after, and what it is good for in hindsight."""
+
+    image: NDArray[np.uint8] = field(compare=False)
+    """(H, W, 3) the goal image it was shown."""
+    is_success: bool
+    """Whether the task was solved after the last action."""
+    frame: int
+    """Frame that the episode leads to: for a success the first of those that stayed solved, for a
+    failure the last, which is what it reached instead."""
+
+
+@dataclass(frozen=True)
 class Episode:
     """What happened in one episode of L control steps; row t is (frame t, action t)."""
 
@@ -27,6 +40,8 @@ class Episode:
     """Of that file."""
     truth: dict[str, NDArray[np.float32]]
     """Simulator truth by name, each (L, d), before each action."""
+    goal: Goal | None = None
+    """What it sought; None where the policy seeks nothing."""
 
     @property
     def length(self) -> int:

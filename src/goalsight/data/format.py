@@ -88,10 +88,12 @@ class Provenance:
     """Version of this package at the first episode."""
     commit: str | None
     """Commit of the code at the first episode, if it ran from a checkout."""
+    agent: dict[str, str] | None = None
+    """Checkpoint and settings of the agent that acted; left out where none did."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
-        return asdict(self)
+        return _without_none(asdict(self), "agent")
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], path: Path) -> Provenance:
@@ -106,8 +108,7 @@ class Provenance:
                 "goalsight cannot read it"
             )
         names = {field.name for field in fields(cls)}
-        if names != set(value):
-            wrong = ", ".join(sorted(names ^ set(value)))
+        if wrong := ", ".join(sorted((names ^ set(value)) - ({"agent"} - set(value)))):
             raise DatasetError(f"{path}: missing or unknown fields: {wrong}")
         return cls(**value)
 
@@ -154,6 +155,18 @@ class EpisodeRecord:
     """Of the parquet."""
     frames_sha256: str
     """Of the mp4, or of the cache file with `video: none`."""
+    goal: dict[str, Any] | None = None
+    """Of a goal-seeking policy's episode: `image_sha256`, `is_success` and `frame`, see
+    `goalsight.data.episode.Goal`; left out elsewhere."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return _without_none(asdict(self), "goal")
+
+
+def _without_none(values: dict[str, Any], name: str) -> dict[str, Any]:
+    """Without a field that most datasets do not have: their bytes stay what they were."""
+    return {key: value for key, value in values.items() if key != name or value is not None}
 
 
 def chunk_and_file(index: int) -> tuple[int, int]:
@@ -165,6 +178,12 @@ def data_path(episode: int) -> Path:
     """Parquet of an episode, relative to the dataset."""
     chunk, file = chunk_and_file(episode)
     return Path(DATA_TEMPLATE.format(chunk_index=chunk, file_index=file))
+
+
+def goal_path(episode: int) -> Path:
+    """Picture of what an episode sought, relative to the dataset."""
+    chunk, file = chunk_and_file(episode)
+    return Path(f"goals/chunk-{chunk:03d}/goal-{file:03d}.png")
 
 
 def cache_path(camera: str, episode: int) -> Path:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from goalsight.data import format as layout
 from goalsight.data.cache import check_sha256, decode_episode
 from goalsight.data.dataset import Dataset, open_dataset
+from goalsight.data.goals import read_goal
 from goalsight.data.progress import Report, silent
 from goalsight.data.tables import read_table
 from goalsight.errors import DatasetError
@@ -73,6 +74,11 @@ def _episode(dataset: Dataset, episode: int) -> Iterator[str]:
         decode_episode(dataset, episode)
     except DatasetError as error:
         yield str(error)
+    if record.goal is not None:
+        try:
+            read_goal(dataset, episode)
+        except DatasetError as error:
+            yield str(error)
 
 
 def _wrong_index(dataset: Dataset, episode: int, columns: dict[str, NDArray[Any]]) -> str | None:

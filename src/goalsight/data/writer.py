@@ -10,7 +10,6 @@ import fcntl
 import json
 import os
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
@@ -25,13 +24,14 @@ from goalsight.data.files import (
     sha256_of,
 )
 from goalsight.data.format import EpisodeRecord, Provenance
+from goalsight.data.goals import write_goal
 from goalsight.data.stats import ensure_stats
 from goalsight.data.tables import episode_table, parquet_bytes, write_episodes, write_tasks
 from goalsight.errors import DatasetError, OutputError
 
 STAGING = ".partial"
 """Folder inside the dataset for files of episodes in flight."""
-OURS = {"meta", "data", "videos", "cache", STAGING}
+OURS = {"meta", "data", "videos", "cache", "goals", STAGING}
 
 
 def check_output(path: Path) -> Provenance | None:
@@ -163,10 +163,11 @@ class DatasetWriter:
         table = episode_table(episode, self._starts[-1], self.provenance.fps)
         replace_file(data, parquet_bytes(table))
         record = EpisodeRecord(
-            episode.index, episode.length, episode.length, sha256_of(data), episode.frames_sha256
-        )
+            episode.index, episode.length, episode.length, sha256_of(data), episode.frames_sha256,
+            write_goal(self.path, episode),
+        )  # fmt: skip
         with (self.path / layout.RECORDS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(record)) + "\n")
+            file.write(json.dumps(record.to_json()) + "\n")
         lengths = [record.length for record in (*self.records, record)]
         write_episodes(self.path, self.provenance, lengths)
         replace_json(self.path / layout.INFO, layout.info(self.provenance, lengths))
@@ -209,7 +210,7 @@ class DatasetWriter:
         """Records that count; what a killed run wrote after its last commit is cut off."""
         count = int(read_json(self.path / layout.INFO)["total_episodes"])
         records = list(read_records(self.path, count))
-        lines = [json.dumps(asdict(record)) + "\n" for record in records]
+        lines = [json.dumps(record.to_json()) + "\n" for record in records]
         replace_file(self.path / layout.RECORDS, "".join(lines).encode())
         lengths = [record.length for record in records]
         write_episodes(self.path, self.provenance, lengths)
@@ -217,6 +218,7 @@ class DatasetWriter:
             layout.data_path(count),
             layout.frames_path(self.provenance, count),
             layout.episodes_path((count - 1) // layout.EPISODES_PER_FILE + 1),
+            layout.goal_path(count),
         ):
             (self.path / leftover).unlink(missing_ok=True)
             remove_unfinished((self.path / leftover).parent)

@@ -6,5 +6,13 @@ number of workers nor an interruption changes a byte of the dataset.
 
 from goalsight.data.collect.config import CollectConfig, CollectProgress, CollectSummary
 from goalsight.data.collect.run import collect
+from goalsight.data.collect.seeking import Seeker, Seeking
 
-__all__ = ["CollectConfig", "CollectProgress", "CollectSummary", "collect"]
+__all__ = [
+    "CollectConfig",
+    "CollectProgress",
+    "CollectSummary",
+    "Seeker",
+    "Seeking",
+    "collect",
+]

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from goalsight.data.format import VideoMode
 
-PolicyName = Literal["play", "random", "expert"]
+PolicyName = Literal["play", "random", "expert", "agent"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,8 @@ class CollectConfig:
     out: Path
     """Folder of the dataset."""
     policy: str = "play"
-    """Who acts: one of `PolicyName`, or `module:function` of a policy of the user's."""
+    """Who acts: one of `PolicyName`, or `module:function` of a policy of the user's;
+    `agent` is handed to `collect`."""
     workers: int = 1
     """Processes that roll out; 1 uses this one. Changes nothing in the dataset."""
     seed: int = 0

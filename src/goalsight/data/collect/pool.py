@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from goalsight.data.collect.config import CollectConfig
 from goalsight.data.collect.recorder import EnvFacts, Recorder
+from goalsight.data.collect.seeking import Seeking
 from goalsight.data.collect.signals import interrupts_blocked, leave_with_parent
 from goalsight.data.episode import Episode
 from goalsight.errors import OutputError
@@ -27,24 +28,31 @@ POLL_S = 0.1
 class Recorders:
     """Several recorders behind one interface; with one worker it is this process itself."""
 
-    def __init__(self, config: CollectConfig, staging: Path, stopped: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        config: CollectConfig,
+        staging: Path,
+        stopped: Callable[[], bool],
+        seeking: Seeking | None = None,
+    ) -> None:
         """Start the workers.
 
         Args:
             config: what to collect.
             staging: folder for frame files.
             stopped: whether somebody asked to stop.
+            seeking: who acts where the policy is `agent`.
         """
         self._config, self._stopped = config, stopped
         self._local: Recorder | None = None
         self._pool: ProcessPoolExecutor | None = None
         if config.workers == 1:
-            self._local = Recorder(config, staging)
+            self._local = Recorder(config, staging, seeking)
             return
         context = multiprocessing.get_context("spawn")
         self._stop = context.Event()
         self._pool = ProcessPoolExecutor(
-            config.workers, context, _start_worker, (config, staging, self._stop)
+            config.workers, context, _start_worker, (config, staging, self._stop, seeking)
         )
 
     def __enter__(self) -> Recorders:
@@ -124,14 +132,16 @@ class Recorders:
 
 # -- in the worker ---------------------------------------------------------------------------
 
-_state: tuple[CollectConfig, Path, Event] | None = None
+_state: tuple[CollectConfig, Path, Event, Seeking | None] | None = None
 _recorder: Recorder | None = None
 
 
-def _start_worker(config: CollectConfig, staging: Path, stop: Event) -> None:
+def _start_worker(
+    config: CollectConfig, staging: Path, stop: Event, seeking: Seeking | None
+) -> None:
     """Remember what to do; the environment is made by the first task, whose errors are seen."""
     global _state  # noqa: PLW0603 a worker process is what this state belongs to
-    _state = (config, staging, stop)
+    _state = (config, staging, stop, seeking)
     leave_with_parent()
 
 
@@ -139,7 +149,7 @@ def _get_recorder() -> Recorder:
     global _recorder  # noqa: PLW0603 a worker process is what this state belongs to
     assert _state is not None, "the pool's initializer has run"
     if _recorder is None:
-        _recorder = Recorder(_state[0], _state[1])
+        _recorder = Recorder(_state[0], _state[1], _state[3])
     return _recorder
 
 

@@ -8,15 +8,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from goalsight.data.collect.config import CollectConfig
+from goalsight.data.collect.seeking import Seeker, Seeking, goal_image_of, hindsight
+from goalsight.data.collect.sinks import ArraySink, FrameSink
 from goalsight.data.episode import Episode
-from goalsight.data.files import npy_bytes, sha256_of
+from goalsight.data.files import sha256_of
 from goalsight.errors import UserError
 
 OUR_ENVS = "goalsight_envs"
@@ -43,56 +45,28 @@ class EnvFacts:
     """Simulator truth by name: how many numbers."""
 
 
-class FrameSink(Protocol):
-    """Where the frames of an episode go."""
-
-    def add(self, frame: NDArray[np.uint8]) -> None:
-        """Append one (H, W, 3) frame."""
-
-    def close(self) -> None:
-        """Finish the file."""
-
-    def abandon(self) -> None:
-        """Delete the file."""
-
-
-class ArraySink:
-    """Frames as a .npy file, written at once."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._frames: list[NDArray[np.uint8]] = []
-
-    def add(self, frame: NDArray[np.uint8]) -> None:
-        """Append one (H, W, 3) frame."""
-        self._frames.append(frame)
-
-    def close(self) -> None:
-        """Write the file."""
-        self._path.write_bytes(npy_bytes(np.stack(self._frames)))
-
-    def abandon(self) -> None:
-        """Delete the file."""
-        self._path.unlink(missing_ok=True)
-
-
 class Recorder:
     """An environment and a policy; makes episode i from the seed and i."""
 
-    def __init__(self, config: CollectConfig, staging: Path) -> None:
+    def __init__(
+        self, config: CollectConfig, staging: Path, seeking: Seeking | None = None
+    ) -> None:
         """Make the environment.
 
         Args:
             config: what to collect.
             staging: folder for frame files; may not be there yet.
+            seeking: who acts where the policy is `agent`.
 
         Raises:
             UserError: if there is no such environment, or it is not of our kind.
         """
-        self._config, self._staging = config, staging
+        self._config, self._staging, self._seeking = config, staging, seeking
         # Play wants nothing, and drawing a goal costs a wrapped environment about an episode.
         self._env = make_env(config.env, config.size, draw_goals=config.policy not in AIMLESS)
         self._make_policy = _policy_factory(config.env, config.policy)
+        self._seeker: Seeker | None = None
+        self._goal: NDArray[np.uint8] | None = None
 
     def describe(self) -> EnvFacts:
         """Facts for the provenance; resets the environment."""
@@ -142,14 +116,16 @@ class Recorder:
             name: np.stack([row.truth[name] for row in rows]).reshape(len(rows), -1)
             for name in rows[0].truth
         }
+        success = np.array([row.success for row in rows], np.bool_)
         return Episode(
             index=index,
             proprio=np.stack([row.proprio for row in rows]),
             actions=np.stack([row.action for row in rows]),
-            success=np.array([row.success for row in rows], np.bool_),
+            success=success,
             frames_file=path,
             frames_sha256=sha256_of(path),
             truth=truth,
+            goal=None if self._goal is None else hindsight(self._goal, success),
         )
 
     def close(self) -> None:
@@ -162,15 +138,14 @@ class Recorder:
         """Rows of the episode; it ends early only where the environment terminates."""
         env_seed, policy_rng = episode_seeds(self._config.seed, index)
         observation, _ = self._env.reset(seed=env_seed)
-        policy = self._make_policy(self._config.policy, self._env, policy_rng)
-        policy.reset()
+        act = self._begin(policy_rng)
         rows: list[_Row] = []
         for _ in range(self._config.steps):
             if stopped():
                 return None
             sink.add(_checked_frame(observation["pixels"], self._config.size))
             truth = self._env.unwrapped.truth()  # type: ignore[attr-defined]
-            action = self._checked_action(policy.act(), index)
+            action = self._checked_action(act(observation), index)
             proprio = np.array(observation["observation"], np.float32)
             observation, _, terminated, _, info = self._env.step(action)
             rows.append(
@@ -184,6 +159,18 @@ class Recorder:
             if terminated:
                 break
         return rows
+
+    def _begin(self, rng: np.random.Generator) -> Callable[[Any], Any]:
+        """Start a policy on the freshly reset environment: observation -> action."""
+        if self._seeking is None:
+            policy = self._make_policy(self._config.policy, self._env, rng)
+            policy.reset()
+            return lambda _: policy.act()
+        if self._seeker is None:
+            self._seeker = self._seeking.make()
+        self._goal = goal_image_of(self._env.unwrapped, self._config.size)
+        self._seeker.begin(self._goal, int(rng.integers(2**31)))
+        return self._seeker.act
 
     def _open_sink(self, path: Path) -> FrameSink:
         if self._config.video == "none":

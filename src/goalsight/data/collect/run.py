@@ -16,6 +16,7 @@ from goalsight.data.collect.config import (
 )
 from goalsight.data.collect.pool import Recorders
 from goalsight.data.collect.recorder import EnvFacts
+from goalsight.data.collect.seeking import Seeking
 from goalsight.data.collect.signals import StopRequest
 from goalsight.data.format import Provenance
 from goalsight.errors import OutputError, UserError
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from goalsight.data.writer import DatasetWriter
 
 
-def collect(config: CollectConfig, progress: ProgressCallback | None = None) -> CollectSummary:
+def collect(
+    config: CollectConfig,
+    progress: ProgressCallback | None = None,
+    seeking: Seeking | None = None,
+) -> CollectSummary:
     """Record episodes until the dataset has as many as asked for.
 
     Episodes already there are kept. SIGINT and SIGTERM end the run after the last commit; the
@@ -34,8 +39,10 @@ def collect(config: CollectConfig, progress: ProgressCallback | None = None) -> 
     Args:
         config: what to collect.
         progress: called once before the first and after every episode.
+        seeking: who acts where the policy is `agent`.
 
     Raises:
+        ValueError: if the policy is `agent` and nobody was given, or the other way round.
         UserError: if there is no such environment.
         OutputError: if `out` holds something else or other settings, the disk is full, or a
             worker died; the dataset is usable then, too.
@@ -43,16 +50,18 @@ def collect(config: CollectConfig, progress: ProgressCallback | None = None) -> 
     # Here, not above: a spawned worker imports this package and has no use for parquet.
     from goalsight.data.writer import STAGING, DatasetWriter, check_output, recount
 
+    if (config.policy == "agent") != (seeking is not None):
+        raise ValueError(f"policy {config.policy!r} with seeking {seeking}: `agent` needs one")
     check_output(config.out)
     try:
         with (
             StopRequest() as stop,
-            Recorders(config, config.out / STAGING, lambda: stop.requested) as recorders,
+            Recorders(config, config.out / STAGING, lambda: stop.requested, seeking) as recorders,
         ):
             facts = recorders.describe()
             if facts is None:
                 return _nothing_done(config, recount(config.out))
-            with DatasetWriter(config.out, _provenance(config, facts)) as writer:
+            with DatasetWriter(config.out, _provenance(config, facts, seeking)) as writer:
                 return _append(config, writer, recorders, stop, progress)
     except OSError as error:
         raise OutputError(
@@ -111,7 +120,7 @@ def _nothing_done(config: CollectConfig, episodes: int) -> CollectSummary:
     )
 
 
-def _provenance(config: CollectConfig, facts: EnvFacts) -> Provenance:
+def _provenance(config: CollectConfig, facts: EnvFacts, seeking: Seeking | None) -> Provenance:
     return Provenance(
         env=config.env,
         policy=config.policy,
@@ -121,5 +130,6 @@ def _provenance(config: CollectConfig, facts: EnvFacts) -> Provenance:
         video=config.video,
         goalsight=goalsight.__version__,
         commit=git_commit(),
+        agent=None if seeking is None else dict(seeking.facts),
         **asdict(facts),
     )

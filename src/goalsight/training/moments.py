@@ -1,0 +1,148 @@
+"""Encode and imagine what was recorded, for heads that learn from pairs of moments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from goalsight.data import Dataset, Windows
+from goalsight.data import format as layout
+from goalsight.data.goals import read_goal
+from goalsight.data.progress import Report, silent
+from goalsight.data.windows import resize
+from goalsight.errors import DatasetError
+from goalsight.memory.build import encode_rows
+from goalsight.models import WorldModel
+from goalsight.training.distance import Experience, Sought
+
+AHEAD = 5
+"""Blocks that are imagined open loop before the next encoded latent is looked at."""
+AT_ONCE = 512
+"""Starts imagined in one call."""
+
+
+@torch.no_grad()
+def experience_of(
+    model: WorldModel,
+    dataset: Dataset,
+    episodes: Sequence[int] | NDArray[np.int64],
+    progress: Report = silent,
+) -> Experience:
+    """Moments of some episodes, in chains: rows one action block apart, each beginning of a block.
+
+    Args:
+        model: in evaluation mode, on any device.
+        dataset: whose episodes; decoded where its cache lacks them.
+        episodes: which, each once.
+        progress: told how many frames are encoded.
+
+    Raises:
+        DatasetError: if no episode is as long as a block, or a file is damaged.
+    """
+    block = model.config.frameskip
+    windows = Windows(dataset, episodes, 1, 1, model.config.image_size)
+    z = encode_rows(model, windows, np.arange(windows.total_rows), progress)
+    columns = dataset.columns([layout.ACTION, layout.PROPRIO], list(map(int, episodes)))
+    lengths = dataset.episodes[np.asarray(episodes, np.int64)]
+    chains = [
+        (episode, first + np.arange(phase, length, block))
+        for episode, (first, length) in enumerate(
+            zip(np.cumsum(lengths) - lengths, lengths, strict=True)
+        )
+        for phase in range(min(block, int(length)))
+    ]
+    if max(len(rows) for _, rows in chains) < 2:
+        raise DatasetError(
+            f"no episode of {dataset.path} is longer than a block of {block} control steps"
+        )
+    order = torch.from_numpy(np.concatenate([rows for _, rows in chains]))
+    imagined = z.clone()
+    starts = np.concatenate([rows[:-1:AHEAD] for _, rows in chains])
+    lasts = np.concatenate([np.full(len(rows[:-1:AHEAD]), rows[-1]) for _, rows in chains])
+    actions = torch.from_numpy(columns[layout.ACTION])
+    proprio = torch.from_numpy(columns[layout.PROPRIO])
+    _imagine_into(imagined, model, z, (actions, proprio), starts=starts, lasts=lasts)
+    return Experience(
+        latents=z[order],
+        imagined=imagined[order],
+        left=torch.cat([torch.arange(len(rows) - 1, -1, -1) for _, rows in chains]),
+        episode=torch.cat([torch.full((len(rows),), episode) for episode, rows in chains]),
+        blocks=actions[(order[:, None] + torch.arange(block)).clamp_max(len(actions) - 1)],
+        proprio=proprio[order] if model.config.proprio_dim else None,
+    )
+
+
+def _imagine_into(
+    imagined: Tensor,
+    model: WorldModel,
+    z: Tensor,
+    recorded: tuple[Tensor, Tensor],
+    *,
+    starts: NDArray[np.int64],
+    lasts: NDArray[np.int64],
+) -> None:
+    """Put imagined latents in the rows they predict: `AHEAD` blocks on from every start.
+
+    Args:
+        imagined: (F, P, D), changed in place.
+        model: that imagines.
+        z: (F, P, D) encoded.
+        recorded: actions (F, A) and proprio (F, Q) of the rows.
+        starts: (S,) rows to imagine from.
+        lasts: (S,) last row of each start's chain.
+    """
+    block, device = model.config.frameskip, next(model.buffers()).device
+    actions, proprio = recorded
+    steps = torch.arange(AHEAD * block).reshape(AHEAD, block)
+    for at in range(0, len(starts), AT_ONCE):
+        first = torch.from_numpy(starts[at : at + AT_ONCE])
+        last = torch.from_numpy(lasts[at : at + AT_ONCE])
+        # Blocks after the chain's end are filled with something and their latents dropped.
+        plans = actions[(first[:, None, None] + steps).clamp_max(len(actions) - 1)]
+        known = proprio[first, None].to(device) if model.config.proprio_dim else None
+        z_hat = model.rollout(z[first, None].to(device), plans[:, None].to(device), None, known)
+        rows = first[:, None] + block * torch.arange(1, AHEAD + 1)
+        there = rows <= last[:, None]
+        imagined[rows[there]] = z_hat[:, 0].float().cpu()[there]
+
+
+@torch.no_grad()
+def sought_by(model: WorldModel, dataset: Dataset, progress: Report = silent) -> Sought:
+    """Moments of on-policy episodes, and how many blocks they were from the goal that was sought.
+
+    Args:
+        model: in evaluation mode, on any device.
+        dataset: that `goalsight collect --policy agent` wrote.
+        progress: told how many frames are encoded.
+
+    Raises:
+        DatasetError: if its episodes sought nothing, or a file is damaged.
+    """
+    if any(record.goal is None for record in dataset.records):
+        raise DatasetError(
+            f"the episodes of {dataset.path} were not after goal images; collect some with "
+            "goalsight collect --policy agent --checkpoint RUN"
+        )
+    size, device = model.config.image_size, next(model.buffers()).device
+    episodes = range(len(dataset.records))
+    windows = Windows(dataset, episodes, 1, 1, size)
+    latents = encode_rows(model, windows, np.arange(windows.total_rows), progress)
+    pictures = torch.from_numpy(np.stack([read_goal(dataset, episode) for episode in episodes]))
+    frames = resize(pictures, size).permute(0, 3, 1, 2)
+    goals = torch.cat(
+        [model.encode(part.to(device)).float().cpu() for part in torch.split(frames, 256)]
+    )
+    blocks = []
+    for record in dataset.records:
+        assert record.goal is not None, "checked above"
+        to_go = (record.goal["frame"] - torch.arange(record.length)) / model.config.frameskip
+        never = torch.full((record.length,), torch.inf)
+        blocks.append(to_go.clamp_min(0) if record.goal["is_success"] else never)
+    lengths = torch.tensor([record.length for record in dataset.records])
+    return Sought(
+        latents=latents, goals=goals.repeat_interleave(lengths, 0), blocks=torch.cat(blocks)
+    )
