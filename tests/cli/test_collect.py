@@ -87,3 +87,31 @@ def test_no_dataset_there_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     for command in ("info", "validate"):
         assert main(["data", command, str(tmp_path)]) == 2
         assert "no dataset in" in capsys.readouterr().err
+
+
+def test_a_mix_of_ones_own_is_collected_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("shares: {here: 0.5, there: 0.5}\n")
+    assert collect(tmp_path / "d", "--mix", str(mine), "--episodes", "4") == 0
+    capsys.readouterr()
+    assert main(["data", "info", str(tmp_path / "d"), "--json"]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert card["policy"] == "mix mine"
+    assert sorted(card["policies"]) == ["here 2", "there 2"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--mix", "covver"], "no mix 'covver'; there are: branches, cover, recovery"),
+        (["--mix", "cover", "--policy", "random"], "give a policy or a mix, not both"),
+    ],
+)
+def test_a_mix_that_cannot_be_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
+) -> None:
+    assert collect(tmp_path / "d", *more) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "d").exists()

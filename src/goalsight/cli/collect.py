@@ -31,6 +31,7 @@ def collect(
     settings: str = "",
     memory: Path | None = None,
     device: str = "cpu",
+    mix: str | None = None,
     workers: int | None = None,
     seed: int = 0,
     size: int = 64,
@@ -56,6 +57,8 @@ def collect(
         settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
         memory: Of the agent: file of `goalsight memory build` to take sub-goals from.
         device: Torch device the agent plans on.
+        mix: Several policies instead of one: cover, recovery, branches, or a YAML file of your
+            own (docs/data.md).
         workers: Processes that roll out; one per core by default.
         seed: Of everything random.
         size: Height and width of the frames [pixels].
@@ -77,14 +80,16 @@ def collect(
         goalsight collect --env Goalsight/Push-v0 --episodes 100 --out runs/own \
           --policy agent --checkpoint runs/push
     """
-    from goalsight.data.collect import CollectConfig
+    from goalsight.data.collect import CollectConfig, load_mix
     from goalsight.data.collect import collect as run
 
     try:
         config = CollectConfig(
-            env=_faster(env, size) if fast_render else env, episodes=episodes, out=out, policy=policy,
+            env=_faster(env, size) if fast_render else env,
+            episodes=episodes, out=out, policy=policy,
             workers=_cores() if workers is None else workers,
             seed=seed, size=size, steps=steps, video=video,
+            mix=None if mix is None else load_mix(mix),
         )  # fmt: skip
     except ValueError as error:
         raise UserError(str(error)) from error

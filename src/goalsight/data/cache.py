@@ -205,7 +205,7 @@ class FrameCache:
     def _read_index(self) -> dict[int, str]:
         sources: dict[int, str] = {}
         if self._index_path.is_file():
-            for line in self._index_path.read_text(encoding="utf-8").splitlines():
+            for line in self._index_path.read_text("utf-8", "replace").splitlines():
                 try:
                     entry = json.loads(line)
                     sources[int(entry["episode"])] = str(entry["source_sha256"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from goalsight.data import format as layout
 from goalsight.data.files import read_json
-from goalsight.data.format import EpisodeRecord, Provenance
+from goalsight.data.format import Provenance
+from goalsight.data.record import EpisodeRecord
 from goalsight.errors import DatasetError
 
 
@@ -115,17 +116,23 @@ class Dataset:
         path = self.path / layout.data_path(episode)
         columns = read_table(path, widths, self.records[episode].length)
         if layout.ACTION in columns:
-            self._check_bounds(columns[layout.ACTION], path)
+            self.check_bounds(columns[layout.ACTION], path)
         return columns
 
-    def _check_bounds(self, actions: NDArray[Any], path: Path) -> None:
+    def check_bounds(self, actions: NDArray[Any], path: Path) -> None:
+        """Compare (L, A) actions with the bounds of the dataset.
+
+        Raises:
+            DatasetError: if one is outside.
+        """
         low, high = np.array(self.provenance.action_low), np.array(self.provenance.action_high)
         outside = (actions < low - 1e-6) | (actions > high + 1e-6)
         if outside.any():
             row, axis = (int(i) for i in np.argwhere(outside)[0])
             raise DatasetError(
                 f"{path}: action {self.provenance.action_names[axis]!r} is {actions[row, axis]:g} "
-                f"in row {row}, outside [{low[axis]:g}, {high[axis]:g}]"
+                f"in row {row}, outside [{low[axis]:g}, {high[axis]:g}] (in all, {outside.sum()} "
+                f"of {outside.size} numbers are outside)"
             )
 
 
@@ -156,17 +163,27 @@ def open_dataset(path: Path | str, *, cache_gb: float | None = None) -> Dataset:
             f"{root} is a LeRobot dataset of version {info.get('codebase_version')!r}; make it one "
             f"of ours with: goalsight data import {root} --out FOLDER"
         )
-    if not (root / layout.PROVENANCE).is_file():
+    provenance = read_provenance(root)
+    records = read_records(root, _count(info, "total_episodes", root))
+    dataset = Dataset(root, info, provenance, records, cache_gb)
+    for message in (*wrong_totals(dataset), *missing_files(dataset)):
+        raise DatasetError(message)
+    return dataset
+
+
+def read_provenance(root: Path) -> Provenance:
+    """Where a dataset comes from.
+
+    Raises:
+        DatasetError: if it does not say, or the file is damaged.
+    """
+    path = root / layout.PROVENANCE
+    if not path.is_file():
         raise DatasetError(
             f"{root} was not written by goalsight ({layout.PROVENANCE} is missing); make it a "
             f"dataset of ours with: goalsight data import {root} --out FOLDER"
         )
-    provenance = Provenance.from_json(read_json(root / layout.PROVENANCE), root / layout.PROVENANCE)
-    records = read_records(root, _count(info, "total_episodes", root))
-    dataset = Dataset(root, info, provenance, records, cache_gb)
-    _check_totals(dataset)
-    _check_files(dataset)
-    return dataset
+    return Provenance.from_json(read_json(path), path)
 
 
 def read_records(root: Path, count: int) -> tuple[EpisodeRecord, ...]:
@@ -178,9 +195,9 @@ def read_records(root: Path, count: int) -> tuple[EpisodeRecord, ...]:
     path = root / layout.RECORDS
     try:
         lines = path.read_text(encoding="utf-8").splitlines()[:count]
-        records = tuple(EpisodeRecord(**json.loads(line)) for line in lines)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read: {error}") from None
+    records = tuple(EpisodeRecord.from_line(line, path) for line in lines)
     if [record.episode for record in records] != list(range(count)):
         raise DatasetError(
             f"{path} records {len(records)} episodes in order where {layout.INFO} counts {count}"
@@ -195,7 +212,8 @@ def _count(info: dict[str, Any], key: str, root: Path) -> int:
     return value
 
 
-def _check_totals(dataset: Dataset) -> None:
+def wrong_totals(dataset: Dataset) -> Iterator[str]:
+    """What `meta/info.json` says that the episodes do not make, one line each."""
     expected = layout.info(dataset.provenance, dataset.episodes.tolist())
     for key in ("total_frames", "fps", "features"):
         if dataset.info.get(key) != expected[key]:
@@ -203,7 +221,7 @@ def _check_totals(dataset: Dataset) -> None:
             detail = f"{got!r} where the episodes make {wanted!r}"
             if isinstance(wanted, dict):
                 detail = f"differs from {layout.PROVENANCE} in {_first_difference(wanted, got)!r}"
-            raise DatasetError(f"{dataset.path / layout.INFO}: {key} {detail}")
+            yield f"{dataset.path / layout.INFO}: {key} {detail}"
 
 
 def _first_difference(wanted: dict[str, Any], got: object) -> str:
@@ -212,7 +230,8 @@ def _first_difference(wanted: dict[str, Any], got: object) -> str:
     return str(next(different))
 
 
-def _check_files(dataset: Dataset) -> None:
+def missing_files(dataset: Dataset) -> Iterator[str]:
+    """Episodes' files that are not there, one line each."""
     for episode in range(len(dataset.records)):
         for relative in (
             layout.data_path(episode),
@@ -220,6 +239,4 @@ def _check_files(dataset: Dataset) -> None:
             *([layout.goal_path(episode)] if dataset.records[episode].goal else []),
         ):
             if not (dataset.path / relative).is_file():
-                raise DatasetError(
-                    f"{dataset.path / relative} is missing; restore it or collect again"
-                )
+                yield f"{dataset.path / relative} is missing; restore it or collect again"

@@ -42,6 +42,10 @@ class Episode:
     """Simulator truth by name, each (L, d), before each action."""
     goal: Goal | None = None
     """What it sought; None where the policy seeks nothing."""
+    policy: str | None = None
+    """Who acted, where that differs from episode to episode."""
+    origin: int | None = None
+    """Index that the seed made it from, where that is not `index`."""
 
     @property
     def length(self) -> int:

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from goalsight.errors import DatasetError
 
+SEAL = "seal"
+"""Name under which an object of ours keeps a checksum of itself."""
+
 
 def replace_file(path: Path, content: bytes) -> None:
     """Write `content` beside `path` and rename it into place.
@@ -59,6 +62,31 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DatasetError(f"{path} must hold a JSON object, got {type(value).__name__}")
     return value
+
+
+def seal(value: Mapping[str, Any]) -> dict[str, Any]:
+    """The same object with a checksum of itself, so that a changed byte is noticed."""
+    return {**value, SEAL: _digest(value)}
+
+
+def unseal(value: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What `seal` was given; an object without a seal comes from before there were seals.
+
+    Raises:
+        DatasetError: if it is not what was sealed.
+    """
+    content = {name: item for name, item in value.items() if name != SEAL}
+    if value.get(SEAL, expected := _digest(content)) != expected:
+        raise DatasetError(
+            f"{path} is not what was written (its {SEAL} does not fit); restore it from a copy"
+        )
+    return content
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    """16 hex digits of the SHA-256 of the object, whatever the order of its names."""
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def npy_bytes(array: NDArray[Any]) -> bytes:

@@ -7,11 +7,13 @@ episode has a parquet and a video file of its own, so that it is there whole or 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
+from goalsight.data.files import unseal
+from goalsight.data.record import without_absent, wrong_names
 from goalsight.errors import DatasetError
 
 CODEBASE_VERSION = "v3.0"
@@ -90,27 +92,34 @@ class Provenance:
     """Commit of the code at the first episode, if it ran from a checkout."""
     agent: dict[str, str] | None = None
     """Checkpoint and settings of the agent that acted; left out where none did."""
+    mix: dict[str, Any] | None = None
+    """Content of the mix of policies that acted, None if it was one policy."""
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return _without_none(asdict(self), "agent")
+        """As plain values; what is optional and absent is left out."""
+        return without_absent(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], path: Path) -> Provenance:
-        """Read what `to_json` gave.
+        """Read what `to_json` gave, sealed or not.
 
         Raises:
-            DatasetError: if a field is missing or unknown, or the schema is not ours.
+            DatasetError: if a field is missing or unknown, the schema is not ours, or the seal
+                does not fit.
         """
         if value.get("schema") != SCHEMA:
             raise DatasetError(
                 f"{path}: schema {value.get('schema')!r} is not {SCHEMA}; this version of "
                 "goalsight cannot read it"
             )
-        names = {field.name for field in fields(cls)}
-        if wrong := ", ".join(sorted((names ^ set(value)) - ({"agent"} - set(value)))):
-            raise DatasetError(f"{path}: missing or unknown fields: {wrong}")
-        return cls(**value)
+        content = unseal(value, path)
+        wrong = wrong_names(cls, content)
+        if wrong:
+            raise DatasetError(f"{path}: missing or unknown fields: {', '.join(wrong)}")
+        control_dt = content["control_dt"]
+        if not isinstance(control_dt, int | float) or not 0 < control_dt < float("inf"):
+            raise DatasetError(f"{path}: control_dt must be seconds above 0, got {control_dt!r}")
+        return cls(**content)
 
     def difference(self, other: Provenance) -> str | None:
         """Name of the first field in which two datasets do not fit together, or None.
@@ -139,34 +148,6 @@ class Provenance:
     def task(self) -> str:
         """LeRobot wants a sentence per task."""
         return f"{self.policy} in {self.env}"
-
-
-@dataclass(frozen=True)
-class EpisodeRecord:
-    """One line of `meta/goalsight_episodes.jsonl`: what must be found on disk."""
-
-    episode: int
-    """Index from 0."""
-    length: int
-    """Control steps, rows of the parquet."""
-    frames: int
-    """Frames in the video (or the cache file with `video: none`)."""
-    data_sha256: str
-    """Of the parquet."""
-    frames_sha256: str
-    """Of the mp4, or of the cache file with `video: none`."""
-    goal: dict[str, Any] | None = None
-    """Of a goal-seeking policy's episode: `image_sha256`, `is_success` and `frame`, see
-    `goalsight.data.episode.Goal`; left out elsewhere."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return _without_none(asdict(self), "goal")
-
-
-def _without_none(values: dict[str, Any], name: str) -> dict[str, Any]:
-    """Without a field that most datasets do not have: their bytes stay what they were."""
-    return {key: value for key, value in values.items() if key != name or value is not None}
 
 
 def chunk_and_file(index: int) -> tuple[int, int]:

@@ -17,6 +17,9 @@ from goalsight.data.episode import Episode
 from goalsight.data.files import replace_file
 from goalsight.errors import DatasetError
 
+UNREADABLE = (OSError, ValueError, LookupError, ArithmeticError, MemoryError, pa.ArrowException)
+"""What a damaged parquet file may raise: its names, sizes and codes are all read from the file."""
+
 
 def episode_table(episode: Episode, first_row: int, fps: float) -> pa.Table:
     """The episode's parquet table in LeRobot's columns.
@@ -66,8 +69,21 @@ def write_episodes(root: Path, provenance: layout.Provenance, lengths: list[int]
         lengths: of all episodes so far.
     """
     block = (len(lengths) - 1) // layout.EPISODES_PER_FILE
+    table = episodes_table(provenance, lengths, block)
+    replace_file(root / layout.episodes_path(block), parquet_bytes(table))
+
+
+def episodes_table(provenance: layout.Provenance, lengths: list[int], block: int) -> pa.Table:
+    """What the `meta/episodes` file number `block` holds.
+
+    Args:
+        provenance: names the camera and the task.
+        lengths: of all episodes.
+        block: which hundred of them.
+    """
     starts = layout.starts(lengths)
-    episodes = range(block * layout.EPISODES_PER_FILE, len(lengths))
+    first = block * layout.EPISODES_PER_FILE
+    episodes = range(first, min(first + layout.EPISODES_PER_FILE, len(lengths)))
     places = [layout.chunk_and_file(episode) for episode in episodes]
     chunk, file = layout.chunk_and_file(block)
     columns: dict[str, list[Any]] = {
@@ -91,11 +107,16 @@ def write_episodes(root: Path, provenance: layout.Provenance, lengths: list[int]
         "meta/episodes/chunk_index": [chunk for _ in episodes],
         "meta/episodes/file_index": [file for _ in episodes],
     }
-    replace_file(root / layout.episodes_path(block), parquet_bytes(pa.table(columns)))
+    return pa.table(columns)
 
 
 def write_tasks(root: Path, tasks: Sequence[str]) -> None:
-    """Write `meta/tasks.parquet`: a pandas frame indexed by the task, written without pandas."""
+    """Write `meta/tasks.parquet`."""
+    replace_file(root / layout.TASKS, parquet_bytes(tasks_table(tasks)))
+
+
+def tasks_table(tasks: Sequence[str]) -> pa.Table:
+    """The list of tasks: a pandas frame indexed by the task, made without pandas."""
     numbers = pa.array(range(len(tasks)), pa.int64())
     table = pa.table({"task_index": numbers, "task": pa.array(tasks, pa.string())})
 
@@ -115,8 +136,39 @@ def write_tasks(root: Path, tasks: Sequence[str]) -> None:
         "creator": {"library": "pyarrow", "version": pa.__version__},
         "pandas_version": "2.0.0",
     }
-    table = table.replace_schema_metadata({"pandas": json.dumps(pandas)})
-    replace_file(root / layout.TASKS, parquet_bytes(table))
+    return table.replace_schema_metadata({"pandas": json.dumps(pandas)})
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """A whole parquet file, whatever it holds.
+
+    Raises:
+        DatasetError: if it is missing or cannot be read.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(use_threads=False)
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing; collect the dataset again") from None
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def count_rows(path: Path) -> int:
+    """Rows that a parquet file says it has.
+
+    Raises:
+        DatasetError: if it is missing or cannot be read.
+    """
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> DatasetError:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return DatasetError(f"{path} cannot be read as parquet ({reason})")
 
 
 def read_table(path: Path, widths: Mapping[str, int], length: int) -> dict[str, NDArray[Any]]:
@@ -145,9 +197,8 @@ def read_table(path: Path, widths: Mapping[str, int], length: int) -> dict[str, 
             table = file.read(columns=list(widths), use_threads=False)
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing; collect the dataset again") from None
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise DatasetError(f"{path} cannot be read as parquet ({reason})") from None
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
     if table.num_rows != length:
         raise DatasetError(
             f"{path} has {table.num_rows} rows where {length} were recorded; it is damaged or not "

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from goalsight.data import format as layout
-from goalsight.data.cache import check_sha256, decode_episode
-from goalsight.data.dataset import Dataset, open_dataset
-from goalsight.data.goals import read_goal
+from goalsight.data.checks import Checker
+from goalsight.data.dataset import Dataset
+from goalsight.data.files import read_json
+from goalsight.data.lenient import open_damaged
+from goalsight.data.logs.record import read_record
 from goalsight.data.progress import Report, silent
-from goalsight.data.tables import read_table
+from goalsight.data.stats import compute_stats
+from goalsight.data.tables import episodes_table, read_parquet, tasks_table
 from goalsight.errors import DatasetError
 
 
@@ -29,100 +28,114 @@ class Problem:
     """Which episode, None for the dataset as a whole."""
     message: str
     """One line: file, what is wrong, what to do."""
+    warning: bool = False
+    """Whether it is only worth knowing: nothing has to be mended."""
 
 
 def validate(path: Path | str, progress: Report = silent) -> list[Problem]:
-    """Check every file of a dataset: checksums, columns, values, frame counts, totals.
+    """Check every file of a dataset: records, checksums, columns, values, frames, totals.
+
+    A dataset that cannot be opened for training is checked all the same, as far as it is there.
 
     Args:
         path: folder of the dataset.
         progress: told how many episodes are read.
 
     Returns:
-        Problems in the order found; none if the dataset is sound.
+        Problems in the order found, warnings last; none if the dataset is sound.
 
     Raises:
-        DatasetError: if it cannot be opened at all.
+        DatasetError: if there is none, or nobody can say where it comes from.
     """
-    dataset = open_dataset(path)
-    problems = [Problem(None, message) for message in _episodes_index(dataset)]
+    damaged = open_damaged(path)
+    dataset = damaged.dataset
+    problems = [Problem(None, message) for message in damaged.totals]
+    problems += [Problem(None, message) for message in _index_files(dataset)]
+    try:
+        read_record(dataset.path)
+    except DatasetError as error:
+        problems.append(Problem(None, str(error)))
     total = len(dataset.records)
+    checker = Checker(dataset)
     for episode in range(total):
-        problems += [Problem(episode, message) for message in _episode(dataset, episode)]
+        if episode in damaged.records:
+            problems.append(Problem(episode, damaged.records[episode]))
+        problems += [Problem(episode, message) for message in checker.check(episode)]
         progress(episode + 1, total)
-    return problems
+    if not problems:
+        problems += [Problem(None, message) for message in _statistics(dataset)]
+    return problems + [Problem(None, message, warning=True) for message in checker.constant()]
 
 
-def _episode(dataset: Dataset, episode: int) -> Iterator[str]:
-    """Problems of one episode; a wrong checksum does not hide what is wrong inside."""
-    record = dataset.records[episode]
-    data = dataset.path / layout.data_path(episode)
-    contents: str | None = None
-    try:
-        columns = dataset.read_episode(episode, dataset.widths())
-        contents = _wrong_index(dataset, episode, columns)
-    except DatasetError as error:
-        contents = str(error)
-    if contents:
-        yield contents
-    else:
-        try:
-            check_sha256(data, record.data_sha256)
-        except DatasetError as error:
-            yield str(error)
-    try:
-        decode_episode(dataset, episode)
-    except DatasetError as error:
-        yield str(error)
-    if record.goal is not None:
-        try:
-            read_goal(dataset, episode)
-        except DatasetError as error:
-            yield str(error)
+def bad_episodes(problems: Sequence[Problem]) -> list[int]:
+    """Episodes that have a problem, warnings apart, in order."""
+    return sorted({p.episode for p in problems if p.episode is not None and not p.warning})
 
 
-def _wrong_index(dataset: Dataset, episode: int, columns: dict[str, NDArray[Any]]) -> str | None:
-    """What does not count up as it must, if anything."""
-    rows = np.arange(dataset.records[episode].length)
-    first = int(dataset.episodes[:episode].sum())
-    expected: dict[str, NDArray[Any]] = {
-        "episode_index": np.full_like(rows, episode),
-        "frame_index": rows,
-        "index": first + rows,
-        "timestamp": (rows / dataset.fps).astype(np.float32),
-    }
-    for name, values in expected.items():
-        if not np.allclose(columns[name][:, 0], values, rtol=0, atol=1e-4):
-            path = dataset.path / layout.data_path(episode)
-            return f"{path}: column {name!r} is not what episode {episode} must have"
-    return None
-
-
-def _episodes_index(dataset: Dataset) -> Iterator[str]:
+def _index_files(dataset: Dataset) -> Iterator[str]:
     """Problems of `meta/episodes` and `meta/tasks.parquet`, which LeRobot reads and we do not."""
     lengths = dataset.episodes.tolist()
-    starts = layout.starts(lengths)
-    for first in range(0, len(lengths), layout.EPISODES_PER_FILE):
-        path = dataset.path / layout.episodes_path(first // layout.EPISODES_PER_FILE)
-        count = min(layout.EPISODES_PER_FILE, len(lengths) - first)
-        names = ("episode_index", "length", "dataset_from_index", "dataset_to_index")
+    for block in range(-(-len(lengths) // layout.EPISODES_PER_FILE)):
+        path = dataset.path / layout.episodes_path(block)
         try:
-            found = read_table(path, dict.fromkeys(names, 1), count)
+            found = read_parquet(path)
         except DatasetError as error:
             yield str(error)
             continue
-        chosen = slice(first, first + count)
-        expected = {
-            "episode_index": range(first, first + count),
-            "length": lengths[chosen],
-            "dataset_from_index": starts[:-1][chosen],
-            "dataset_to_index": starts[1:][chosen],
-        }
-        for name, values in expected.items():
-            if found[name][:, 0].tolist() != list(values):
+        expected = episodes_table(dataset.provenance, lengths, block)
+        for name in expected.column_names:
+            if name not in found.column_names or not found[name].equals(expected[name]):
                 yield f"{path}: column {name!r} does not agree with {layout.RECORDS}"
     tasks = dataset.path / layout.TASKS
     try:
-        pq.read_schema(tasks).field("task_index")
-    except (OSError, KeyError, pa.ArrowException) as error:
-        yield f"{tasks} cannot be read as the list of tasks ({error}); collect again"
+        table = read_parquet(tasks)
+    except DatasetError as error:
+        yield f"{error}; it is the list of tasks"
+        return
+    expected = tasks_table([dataset.provenance.task])
+    for name in expected.column_names:
+        if name not in table.column_names or not table[name].equals(expected[name]):
+            yield f"{tasks}: column {name!r} is not that of the task {dataset.provenance.task!r}"
+
+
+def _statistics(dataset: Dataset) -> Iterator[str]:
+    """Problems of `meta/stats.json`; that it is absent or old is none, the next run makes it."""
+    path = dataset.path / layout.STATS
+    if not path.is_file():
+        return
+    try:
+        found = read_json(path)
+    except DatasetError as error:
+        yield str(error)
+        return
+    index = found.get("index")
+    counted = index.get("count") if isinstance(index, dict) else None
+    if _is_older(counted, dataset):
+        return
+    expected = compute_stats(dataset)
+    for name in sorted({*expected, *found}):
+        # Another decoder may round a pixel otherwise.
+        tolerance = 0.01 if name == dataset.provenance.video_key else 1e-5
+        if not _alike(found.get(name), expected.get(name), tolerance):
+            yield f"{path}: {name!r} is not what the episodes make"
+
+
+def _is_older(counted: object, dataset: Dataset) -> bool:
+    """Whether statistics that counted so many rows were taken before the last episodes came."""
+    ends = {int(end) for end in np.cumsum(dataset.episodes[:-1])}
+    return isinstance(counted, list) and len(counted) == 1 and counted[0] in ends
+
+
+def _alike(found: object, expected: object, tolerance: float) -> bool:
+    """Whether nested lists and objects of numbers are the same up to rounding."""
+    if isinstance(expected, dict):
+        return (
+            isinstance(found, dict)
+            and set(found) == set(expected)
+            and all(_alike(found[name], expected[name], tolerance) for name in expected)
+        )
+    try:
+        a, b = (np.array(value, np.float64) for value in (found, expected))
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=tolerance)

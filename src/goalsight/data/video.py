@@ -130,6 +130,42 @@ def read_video(path: Path, frames: int, reader: Reader = "auto") -> Frames:
     return decoded
 
 
+def count_frames(path: Path) -> int:
+    """Frames that can be decoded, whatever the header says.
+
+    Decodes with PyAV up to the first damage: decord repeats frames in place of missing ones.
+
+    Raises:
+        DatasetError: if there is no video in the file.
+    """
+    av = import_av()
+    frames = 0
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            stream.thread_count = 1
+            with suppress(av.error.FFmpegError):  # the end of what can be decoded
+                for _ in container.decode(stream):
+                    frames += 1
+    except (av.error.FFmpegError, IndexError) as error:
+        raise unreadable(path, error) from error
+    return frames
+
+
+def frame_rate(path: Path) -> float:
+    """Frames per second that a video says it has.
+
+    Raises:
+        DatasetError: if there is no video in the file.
+    """
+    av = import_av()
+    try:
+        with av.open(str(path)) as container:
+            return float(container.streams.video[0].average_rate or 0)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise unreadable(path, error) from error
+
+
 def _read_with_decord(
     path: Path, required: bool, rows: NDArray[np.int64] | None = None
 ) -> Frames | None:

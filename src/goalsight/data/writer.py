@@ -7,7 +7,6 @@ point: what it does not count was never there, and the next run writes over it.
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from pathlib import Path
@@ -21,10 +20,12 @@ from goalsight.data.files import (
     remove_unfinished,
     replace_file,
     replace_json,
+    seal,
     sha256_of,
 )
-from goalsight.data.format import EpisodeRecord, Provenance
+from goalsight.data.format import Provenance
 from goalsight.data.goals import write_goal
+from goalsight.data.record import EpisodeRecord
 from goalsight.data.stats import ensure_stats
 from goalsight.data.tables import episode_table, parquet_bytes, write_episodes, write_tasks
 from goalsight.errors import DatasetError, OutputError
@@ -114,7 +115,7 @@ class DatasetWriter:
             _check_same(path, found, provenance)
             self.provenance = found
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(path)
+        self._lock = lock(path)
         try:
             self.records = self._recover() if found is not None else self._create()
             self._clear_staging()
@@ -163,11 +164,17 @@ class DatasetWriter:
         table = episode_table(episode, self._starts[-1], self.provenance.fps)
         replace_file(data, parquet_bytes(table))
         record = EpisodeRecord(
-            episode.index, episode.length, episode.length, sha256_of(data), episode.frames_sha256,
-            write_goal(self.path, episode),
-        )  # fmt: skip
+            episode=episode.index,
+            length=episode.length,
+            frames=episode.length,
+            data_sha256=sha256_of(data),
+            frames_sha256=episode.frames_sha256,
+            policy=episode.policy,
+            origin=episode.origin,
+            goal=write_goal(self.path, episode),
+        )
         with (self.path / layout.RECORDS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record.to_json()) + "\n")
+            file.write(record.to_line())
         lengths = [record.length for record in (*self.records, record)]
         write_episodes(self.path, self.provenance, lengths)
         replace_json(self.path / layout.INFO, layout.info(self.provenance, lengths))
@@ -201,7 +208,7 @@ class DatasetWriter:
                 raise ValueError(f"{name} must have shape {wanted} and rows, got {got}")
 
     def _create(self) -> list[EpisodeRecord]:
-        replace_json(self.path / layout.PROVENANCE, self.provenance.to_json())
+        replace_json(self.path / layout.PROVENANCE, seal(self.provenance.to_json()))
         write_tasks(self.path, [self.provenance.task])
         replace_file(self.path / layout.RECORDS, b"")
         return []
@@ -210,7 +217,7 @@ class DatasetWriter:
         """Records that count; what a killed run wrote after its last commit is cut off."""
         count = int(read_json(self.path / layout.INFO)["total_episodes"])
         records = list(read_records(self.path, count))
-        lines = [json.dumps(record.to_json()) + "\n" for record in records]
+        lines = [record.to_line() for record in records]
         replace_file(self.path / layout.RECORDS, "".join(lines).encode())
         lengths = [record.length for record in records]
         write_episodes(self.path, self.provenance, lengths)
@@ -238,8 +245,15 @@ def _check_same(path: Path, found: Provenance, wanted: Provenance) -> None:
         )
 
 
-def _lock(path: Path) -> int:
-    """Lock the folder until the process ends, however it ends."""
+def lock(path: Path) -> int:
+    """Lock the folder until the process ends, however it ends.
+
+    Returns:
+        A file descriptor; closing it gives the lock back.
+
+    Raises:
+        OutputError: if another run holds it.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,6 +5,7 @@ number of workers nor an interruption changes a byte of the dataset.
 """
 
 from goalsight.data.collect.config import CollectConfig, CollectProgress, CollectSummary
+from goalsight.data.collect.mix import PolicyMix, load_mix
 from goalsight.data.collect.run import collect
 from goalsight.data.collect.seeking import Seeker, Seeking
 
@@ -12,7 +13,9 @@ __all__ = [
     "CollectConfig",
     "CollectProgress",
     "CollectSummary",
+    "PolicyMix",
     "Seeker",
     "Seeking",
     "collect",
+    "load_mix",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from goalsight.data.collect.mix import PolicyMix
 from goalsight.data.format import VideoMode
 
 PolicyName = Literal["play", "random", "expert", "agent"]
@@ -35,6 +36,8 @@ class CollectConfig:
     """Control steps per episode."""
     video: VideoMode = "h264"
     """`h264`: an mp4 per episode; `none`: only decoded frames, no video library needed."""
+    mix: PolicyMix | None = None
+    """Several policies instead of one, see `load_mix`."""
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -45,6 +48,10 @@ class CollectConfig:
         for name, least in (("episodes", 1), ("workers", 1), ("seed", 0), ("steps", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.mix is not None and self.policy != "play":
+            raise ValueError(
+                f"give a policy or a mix, not both: {self.policy!r}, {self.mix.name!r}"
+            )
         if not 16 <= self.size <= 1024:
             raise ValueError(f"size must be in [16, 1024] pixels, got {self.size}")
         for name, choices in (("policy", get_args(PolicyName)), ("video", get_args(VideoMode))):

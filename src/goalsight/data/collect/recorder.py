@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import os
 from collections.abc import Callable
@@ -14,15 +13,13 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from goalsight.data.collect.cast import Cast, episode_seeds
 from goalsight.data.collect.config import CollectConfig
 from goalsight.data.collect.seeking import Seeker, Seeking, goal_image_of, hindsight
 from goalsight.data.collect.sinks import ArraySink, FrameSink
 from goalsight.data.episode import Episode
 from goalsight.data.files import sha256_of
 from goalsight.errors import UserError
-
-OUR_ENVS = "goalsight_envs"
-"""Package that registers the environments of the house and has policies for them."""
 
 AIMLESS = {"play", "random"}
 """Policies that act without a goal."""
@@ -63,8 +60,9 @@ class Recorder:
         """
         self._config, self._staging, self._seeking = config, staging, seeking
         # Play wants nothing, and drawing a goal costs a wrapped environment about an episode.
-        self._env = make_env(config.env, config.size, draw_goals=config.policy not in AIMLESS)
-        self._make_policy = _policy_factory(config.env, config.policy)
+        draw_goals = config.mix is not None or config.policy not in AIMLESS
+        self._env = make_env(config.env, config.size, draw_goals=draw_goals)
+        self._cast = Cast(config, self._env)
         self._seeker: Seeker | None = None
         self._goal: NDArray[np.uint8] | None = None
 
@@ -126,6 +124,7 @@ class Recorder:
             frames_sha256=sha256_of(path),
             truth=truth,
             goal=None if self._goal is None else hindsight(self._goal, success),
+            policy=self._cast.recorded_name(index),
         )
 
     def close(self) -> None:
@@ -136,11 +135,9 @@ class Recorder:
         self, index: int, sink: FrameSink, stopped: Callable[[], bool]
     ) -> list[_Row] | None:
         """Rows of the episode; it ends early only where the environment terminates."""
-        env_seed, policy_rng = episode_seeds(self._config.seed, index)
-        observation, _ = self._env.reset(seed=env_seed)
-        act = self._begin(policy_rng)
+        observation, act, steps = self._begin(index)
         rows: list[_Row] = []
-        for _ in range(self._config.steps):
+        for _ in range(steps):
             if stopped():
                 return None
             sink.add(_checked_frame(observation["pixels"], self._config.size))
@@ -160,17 +157,18 @@ class Recorder:
                 break
         return rows
 
-    def _begin(self, rng: np.random.Generator) -> Callable[[Any], Any]:
-        """Start a policy on the freshly reset environment: observation -> action."""
+    def _begin(self, index: int) -> tuple[dict[str, Any], Callable[[Any], Any], int]:
+        """First observation of an episode, who acts on observations, and for how many steps."""
         if self._seeking is None:
-            policy = self._make_policy(self._config.policy, self._env, rng)
-            policy.reset()
-            return lambda _: policy.act()
+            observation, policy, steps = self._cast.begin(index)
+            return observation, lambda _: policy.act(), steps
+        env_seed, rng = episode_seeds(self._config.seed, index)
+        observation, _ = self._env.reset(seed=env_seed)
         if self._seeker is None:
             self._seeker = self._seeking.make()
         self._goal = goal_image_of(self._env.unwrapped, self._config.size)
         self._seeker.begin(self._goal, int(rng.integers(2**31)))
-        return self._seeker.act
+        return observation, self._seeker.act, self._config.steps
 
     def _open_sink(self, path: Path) -> FrameSink:
         if self._config.video == "none":
@@ -200,12 +198,6 @@ class _Row:
     success: bool
 
 
-def episode_seeds(seed: int, episode: int) -> tuple[int, np.random.Generator]:
-    """Seed for the environment's reset and generator for the policy, independent streams."""
-    sequence = np.random.SeedSequence([seed, episode])
-    return int(sequence.generate_state(1)[0]), np.random.default_rng(sequence.spawn(1)[0])
-
-
 def make_env(env_id: str, size: int, *, draw_goals: bool = True) -> gymnasium.Env[Any, Any]:
     """Make an environment of goalsight's kind, or wrap any other one.
 
@@ -224,40 +216,6 @@ def make_env(env_id: str, size: int, *, draw_goals: bool = True) -> gymnasium.En
         return make(env_id, size=size, draw_goals=draw_goals)
     except WrapError as error:
         raise UserError(str(error)) from error
-
-
-def _policy_factory(env_id: str, policy: str) -> Callable[..., Any]:
-    """Makes the policy of a name from (name, environment, generator).
-
-    Args:
-        env_id: of the environment; its own module's `make_policy` comes first if it has one.
-        policy: a name, or `module:function` of the user's, called with (environment, generator).
-
-    Raises:
-        UserError: if there is no such module or function.
-    """
-    if ":" in policy:
-        theirs = _users_policy(policy)
-        return lambda _, env, rng: theirs(env.unwrapped, rng)
-    module = env_id.partition("?")[0].rpartition(":")[0]
-    if module and hasattr(importlib.import_module(module), "make_policy"):
-        found: Callable[..., Any] = importlib.import_module(module).make_policy
-        return found
-    ours: Callable[..., Any] = importlib.import_module(f"{OUR_ENVS}.policies").make_policy
-    return ours
-
-
-def _users_policy(name: str) -> Callable[..., Any]:
-    """The function that `module:function` names."""
-    module, _, function = name.partition(":")
-    try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise UserError(
-            f"policy {name!r}: {error}; give module:function of a module that Python can import "
-            "here, called with the environment and a random generator"
-        ) from None
-    return found
 
 
 def _checked_frame(pixels: object, size: int) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import goalsight
@@ -78,6 +78,9 @@ def _append(
     progress: ProgressCallback | None,
 ) -> CollectSummary:
     kept, steps, began = len(writer.records), 0, time.perf_counter()
+    # Where bad episodes were taken out, the seed goes on behind the last that it made.
+    last = writer.records[-1] if writer.records else None
+    shift = 0 if last is None or last.origin is None else last.origin - last.episode
 
     def report() -> None:
         if progress is not None:
@@ -87,7 +90,10 @@ def _append(
 
     report()
     try:
-        for episode in recorders.record(kept, config.episodes):
+        for made in recorders.record(kept + shift, config.episodes + shift):
+            episode = (
+                made if not shift else replace(made, index=made.index - shift, origin=made.index)
+            )
             writer.append(episode)
             steps += episode.length
             report()
@@ -123,7 +129,8 @@ def _nothing_done(config: CollectConfig, episodes: int) -> CollectSummary:
 def _provenance(config: CollectConfig, facts: EnvFacts, seeking: Seeking | None) -> Provenance:
     return Provenance(
         env=config.env,
-        policy=config.policy,
+        policy=config.policy if config.mix is None else f"mix {config.mix.name}",
+        mix=None if config.mix is None else config.mix.to_json(),
         seed=config.seed,
         steps=config.steps,
         size=config.size,

@@ -1,0 +1,140 @@
+"""Who acts in which episode, and how the episode begins; imports no PyTorch."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from goalsight.data.collect.config import CollectConfig
+from goalsight.data.collect.mix import PolicyMix, Turn, turn
+from goalsight.errors import UserError
+
+OUR_ENVS = "goalsight_envs"
+"""Package that registers the environments of the house and has policies for them."""
+_BRANCH_STREAM = 0xB2A7C4
+"""Keeps the starts that branches share apart from those of single episodes."""
+
+
+class Cast:
+    """The policies of a run; begins episode i from the seed and i alone."""
+
+    def __init__(self, config: CollectConfig, env: gymnasium.Env[Any, Any]) -> None:
+        """Look up what the mix names.
+
+        Args:
+            config: what to collect.
+            env: where.
+
+        Raises:
+            UserError: if the mix names a policy that does not exist, or none for this task.
+        """
+        self._config, self._env = config, env
+        self._make_policy = _policy_factory(config.env, config.policy)
+        self._available: list[str] = []
+        if config.mix is not None:
+            self._available = self._find(config.mix)
+            self._turn(0)
+
+    def begin(self, episode: int) -> tuple[dict[str, Any], Any, int]:
+        """Reset the environment and make the policy of an episode.
+
+        Returns:
+            The first observation, the policy, and how many control steps it has.
+        """
+        config = self._config
+        env_seed, rng = episode_seeds(config.seed, episode)
+        if config.mix is None:
+            observation, _ = self._env.reset(seed=env_seed)
+            policy = self._make_policy(config.policy, self._env, rng)
+            policy.reset()
+            return observation, policy, config.steps
+        now, start_rng, steps = self._turn(episode), rng, config.steps
+        if now.group is not None:
+            env_seed, start_rng = episode_seeds(config.seed, now.group, _BRANCH_STREAM)
+            steps = min(steps, config.mix.branch_steps)
+        observation, _ = self._env.reset(seed=env_seed)
+        policy = self._make(config.mix, now.policy, rng)
+        begin = getattr(policy, "start", None)
+        state = None if begin is None else begin(start_rng)
+        if state is not None:
+            goal = self._env.unwrapped.goal_state  # type: ignore[attr-defined]
+            observation, _ = self._env.reset(options={"state": state, "goal_state": goal})
+        policy.reset()
+        return observation, policy, steps
+
+    def recorded_name(self, episode: int) -> str | None:
+        """Who acts, for the episode's record; None where the dataset says it once for all."""
+        return None if self._config.mix is None else self._turn(episode).policy
+
+    def _turn(self, episode: int) -> Turn:
+        assert self._config.mix is not None, "only asked where there is a mix"
+        return turn(self._config.mix, self._available, self._config.seed, episode)
+
+    def _find(self, mix: PolicyMix) -> list[str]:
+        """Policies of the mix that the task has a use for; of a foreign module, all of them."""
+        if _own_module(self._config.env) is not None:
+            return list(mix.shares)
+        ours = importlib.import_module(f"{OUR_ENVS}.policies")
+        unknown = [name for name in mix.shares if name not in ours.BEHAVIOURS]
+        if unknown:
+            raise UserError(
+                f"mix {mix.name!r}: no policy {unknown[0]!r}; there are: "
+                f"{', '.join(ours.BEHAVIOURS)}"
+            )
+        found: list[str] = ours.available_behaviours(self._env)
+        return found
+
+    def _make(self, mix: PolicyMix, name: str, rng: np.random.Generator) -> Any:  # noqa: ANN401
+        if _own_module(self._config.env) is not None:
+            return self._make_policy(name, self._env, rng)
+        ours = importlib.import_module(f"{OUR_ENVS}.policies")
+        style = ours.Style(noise=mix.noise, speed=mix.speed, lapse=mix.lapse)
+        return ours.make_behaviour(name, self._env, rng, style)
+
+
+def episode_seeds(seed: int, episode: int, *stream: int) -> tuple[int, np.random.Generator]:
+    """Seed for the environment's reset and generator for the policy, independent streams."""
+    sequence = np.random.SeedSequence([seed, episode, *stream])
+    return int(sequence.generate_state(1)[0]), np.random.default_rng(sequence.spawn(1)[0])
+
+
+def _own_module(env_id: str) -> Any:  # noqa: ANN401 a module
+    """The environment's own module if it makes its own policies, else None."""
+    module = env_id.partition("?")[0].rpartition(":")[0]
+    found = importlib.import_module(module) if module else None
+    return found if hasattr(found, "make_policy") else None
+
+
+def _policy_factory(env_id: str, policy: str) -> Callable[..., Any]:
+    """Makes the policy of a name from (name, environment, generator).
+
+    Args:
+        env_id: of the environment; its own module's `make_policy` comes first if it has one.
+        policy: a name, or `module:function` of the user's, called with (environment, generator).
+
+    Raises:
+        UserError: if there is no such module or function.
+    """
+    if ":" in policy:
+        theirs = _users_policy(policy)
+        return lambda _, env, rng: theirs(env.unwrapped, rng)
+    home = _own_module(env_id) or importlib.import_module(f"{OUR_ENVS}.policies")
+    found: Callable[..., Any] = home.make_policy
+    return found
+
+
+def _users_policy(name: str) -> Callable[..., Any]:
+    """The function that `module:function` names."""
+    module, _, function = name.partition(":")
+    try:
+        found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise UserError(
+            f"policy {name!r}: {error}; give module:function of a module that Python can import "
+            "here, called with the environment and a random generator"
+        ) from None
+    return found
