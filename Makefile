@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.goalsight-setup
-CODE := src envs planners tests scripts
+CODE := src envs planners tests scripts examples
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-lerobot test-foreign check format perf manifests models \

@@ -46,13 +46,13 @@ TASKS = {
     ),
     "fetch-push": Task(
         env="gymnasium_robotics:FetchPush-v4",
-        collect="--episodes 300 --steps 50 --fast-render",
+        collect="--episodes 240 --steps 50 --fast-render",
         train="--config tiny",
         bench="--pairs 50 --budget 50 --rows random,hold,agent",
     ),
     "ogbench-cube": Task(
         env="ogbench:cube-single-v0",
-        collect="--episodes 150 --steps 100 --fast-render",
+        collect="--episodes 60 --steps 100 --fast-render",
         train="--config tiny",
         bench="--pairs 50 --budget 50 --rows random,hold,agent",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from goalsight.energies import action_penalty, arrival_cost, goal_energy, smooth
 from goalsight.errors import CheckpointError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.probe import ProbeHead
+from goalsight.models.imagination import Imagination
 
 VARIABLES = {"state.cube_pos": {"width": 2, "unit": "m"}, "proprio.ee_x": {"width": 1, "unit": "m"}}
 PLANS = torch.randn(2, 4, 3, 2, 2, generator=torch.Generator().manual_seed(5)).clamp(-1, 1)
@@ -27,19 +29,18 @@ class Dreamer(WorldModel):
         super().__init__(config)
         self._dream = dream
 
-    def rollout(
-        self,
-        context: Tensor,
-        plans: Tensor,
-        past: Tensor | None = None,
-        proprio: Tensor | None = None,
-    ) -> Tensor:
-        assert plans.shape[1:3] == self._dream.shape[1:3]
-        return self._dream
+    def imagine(
+        self, context: Tensor, past: Tensor | None = None, proprio: Tensor | None = None
+    ) -> Imagination:
+        def imagination(plans: Tensor) -> Tensor:
+            assert plans.shape[1:3] == self._dream.shape[1:3]
+            return self._dream
+
+        return imagination
 
 
 def dreamer(*, probe: bool = False, grid: bool = False) -> Dreamer:
-    kind = {"encoder": "conv-grid", "predictor": "grid"} if grid else {}
+    kind: dict[str, Any] = {"encoder": "conv-grid", "predictor": "grid"} if grid else {}
     heads = {"probe": {"variables": VARIABLES, "kind": "linear"}} if probe else {}
     config = WorldModelConfig(image_size=32, action_dim=2, frameskip=2, heads=heads, **kind)
     patches, dim = (4, 32) if grid else (1, 64)

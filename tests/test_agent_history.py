@@ -14,6 +14,7 @@ from goalsight.agent import Agent, AgentConfig
 from goalsight.checkpoint import Checkpoint
 from goalsight.errors import CheckpointError
 from goalsight.models import WorldModel, WorldModelConfig
+from goalsight.models.imagination import Imagination
 from goalsight_planners import CEMConfig
 
 SIZE, K, A, Q = 32, 2, 2, 3
@@ -22,7 +23,7 @@ SEARCH = CEMConfig(horizon=3, samples=8, iterations=1, elites=2)
 
 @dataclass
 class Call:
-    """What one rollout was asked."""
+    """From what one decision imagined."""
 
     context: Tensor
     past: Tensor | None
@@ -41,15 +42,11 @@ class RecordingModel(WorldModel):
         super().__init__(config)
         self._recorder = recorder
 
-    def rollout(
-        self,
-        context: Tensor,
-        plans: Tensor,
-        past: Tensor | None = None,
-        proprio: Tensor | None = None,
-    ) -> Tensor:
+    def imagine(
+        self, context: Tensor, past: Tensor | None = None, proprio: Tensor | None = None
+    ) -> Imagination:
         self._recorder.calls.append(Call(context, past, proprio))
-        return super().rollout(context, plans, past, proprio)
+        return super().imagine(context, past, proprio)
 
 
 def agent_of(

@@ -16,7 +16,7 @@ import goalsight
 ROOT = Path(__file__).parents[1]
 CODE = [
     path
-    for folder in ("src", "envs", "planners", "scripts")
+    for folder in ("src", "envs", "planners", "scripts", "examples")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))

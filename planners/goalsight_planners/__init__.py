@@ -12,7 +12,15 @@ from goalsight_planners.icem import ICEMConfig, icem
 from goalsight_planners.limits import Projection, Workspace
 from goalsight_planners.mppi import MPPIConfig, mppi
 from goalsight_planners.noise import streams
-from goalsight_planners.plan import Cost, IterationStats, Plan, shift, shift_elites, shift_steps
+from goalsight_planners.plan import (
+    Cost,
+    IterationStats,
+    Plan,
+    Stop,
+    shift,
+    shift_elites,
+    shift_steps,
+)
 from goalsight_planners.random_shooting import random_shooting
 from goalsight_planners.registry import PLANNERS, Planner, planner_for
 from goalsight_planners.space import Bounds
@@ -33,6 +41,7 @@ __all__ = [
     "Planner",
     "Projection",
     "SearchConfig",
+    "Stop",
     "Workspace",
     "adam",
     "axes_named",

@@ -11,11 +11,11 @@ from torch import Tensor
 from goalsight_planners.config import SearchConfig
 from goalsight_planners.limits import Projection
 from goalsight_planners.noise import uniform
-from goalsight_planners.plan import Cost, IterationStats, Plan
+from goalsight_planners.plan import Cost, IterationStats, Plan, Stop
 from goalsight_planners.random_shooting import scatter
 from goalsight_planners.ranking import Elites
 from goalsight_planners.space import Bounds, Space, evaluate, make_space
-from goalsight_planners.stopping import Finished, freeze
+from goalsight_planners.stopping import Finished, freeze, time_is_up
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8  # of the paper
 
@@ -62,6 +62,7 @@ def adam(
     generators: Sequence[torch.Generator],
     *,
     limits: Projection | None = None,
+    stop: Stop | None = None,
 ) -> Plan:
     """Search B independent problems at once by gradient descent from several starts.
 
@@ -78,6 +79,7 @@ def adam(
         config: how many starts and steps.
         generators: one random stream a problem, on the device of the bounds.
         limits: what a plan must obey beyond its bounds, differentiably; see `cem`.
+        stop: asked between iterations whether to end the search; see `cem`.
 
     Returns:
         The cheapest plan of each problem; `mean` and `std` are those of the elites.
@@ -90,10 +92,12 @@ def adam(
         start = scatter(space, uniform(space, config.samples, generators))
         guesses = space.guesses(init)
         start[:, : guesses.shape[1]] = guesses
-        return _descend(cost, space, config, start)
+        return _descend(cost, space, config, start, stop)
 
 
-def _descend(cost: Cost, space: Space, config: AdamConfig, start: Tensor) -> Plan:
+def _descend(
+    cost: Cost, space: Space, config: AdamConfig, start: Tensor, stop: Stop | None
+) -> Plan:
     """The search from plans (B, starts, H, R, A)."""
     at = space.share(start[..., : space.free, :])
     state = _Descent(at, torch.zeros_like(at), torch.zeros_like(at))
@@ -104,7 +108,7 @@ def _descend(cost: Cost, space: Space, config: AdamConfig, start: Tensor) -> Pla
     best, best_cost = start, start.new_full(start.shape[:2], torch.inf)  # of each start
     spent = 0
     for step in range(config.iterations):
-        if config.stop_spread and finished(stopped):
+        if time_is_up(stop, step) or (config.stop_spread and finished(stopped)):
             break
         last = step == config.iterations - 1
         plans, costs, slope = _look(cost, space, state.at, slope=not last)

@@ -11,7 +11,7 @@ from torch import Tensor
 from goalsight_planners.config import GaussianConfig
 from goalsight_planners.gaussian import Rule, search
 from goalsight_planners.limits import Projection
-from goalsight_planners.plan import Cost, Plan
+from goalsight_planners.plan import Cost, Plan, Stop
 from goalsight_planners.space import Bounds
 
 
@@ -42,6 +42,7 @@ def cem(
     generators: Sequence[torch.Generator],
     *,
     limits: Projection | None = None,
+    stop: Stop | None = None,
 ) -> Plan:
     """Search B independent problems at once by the cross-entropy method.
 
@@ -60,6 +61,8 @@ def cem(
         generators: one random stream a problem, on the device of the bounds.
         limits: what a plan must obey beyond its bounds, such as a `Workspace`: every plan that is
             evaluated or returned has passed through it.
+        stop: asked between iterations whether to end the search, such as for a deadline; what was
+            found by then is returned. A search that it does not end is the same as without.
 
     Returns:
         The cheapest plan of each problem, the last sampling distribution and the history.
@@ -74,7 +77,7 @@ def cem(
         fitted=config.elites,
         keep=config.keep_elites,
     )
-    return search(cost, init, bounds, config, generators, limits=limits, rule=rule)
+    return search(cost, init, bounds, config, generators, limits=limits, stop=stop, rule=rule)
 
 
 def equal_weights(costs: Tensor) -> Tensor:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from goalsight_planners.config import SearchConfig
 from goalsight_planners.limits import Projection
-from goalsight_planners.plan import Cost, IterationStats, Plan
+from goalsight_planners.plan import Cost, IterationStats, Plan, Stop
 from goalsight_planners.ranking import Elites
 from goalsight_planners.space import Bounds, Space, evaluate, make_space
+from goalsight_planners.stopping import time_is_up
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +52,7 @@ def cma_es(
     generators: Sequence[torch.Generator],
     *,
     limits: Projection | None = None,
+    stop: Stop | None = None,
 ) -> Plan:
     """Search B independent problems side by side by covariance matrix adaptation.
 
@@ -69,6 +71,7 @@ def cma_es(
         generators: one random stream a problem, on the device of the bounds; each seeds an
             optimiser.
         limits: what a plan must obey beyond its bounds; see `cem`.
+        stop: asked between iterations whether to end the search; see `cem`.
 
     Returns:
         The cheapest plan of each problem; `mean` and `std` are those of the elites.
@@ -84,7 +87,7 @@ def cma_es(
     stopped = torch.zeros(space.problems, dtype=torch.bool)
     history: list[IterationStats] = []
     for generation in range(config.iterations):
-        if config.stop_spread and bool(stopped.all()):
+        if time_is_up(stop, generation) or (config.stop_spread and bool(stopped.all())):
             break
         rows = _ask(optimisers, config.samples)
         if generation == 0 and init is not None and init.ndim == 5:

@@ -34,17 +34,17 @@ class Distribution:
         )
 
 
-def begin(space: Space, width: float, mean: Tensor, *, guessed: bool) -> Distribution:
+def begin(space: Space, config: GaussianConfig, mean: Tensor, *, guessed: bool) -> Distribution:
     """The distribution before anything was evaluated.
 
     Args:
         space: where to search.
-        width: first sampling spread, in normalised action units.
+        config: its first spread.
         mean: (B, H, R, A) plan to start from.
         guessed: whether the mean is a caller's guess. Then half of the probability of a discrete
             axis goes to what was guessed; the rest, or all of it, is uniform.
     """
-    std = (width * space.half_range).expand_as(mean)
+    std = ((config.fixed_std or config.init_std) * space.half_range).expand_as(mean)
     odds = []
     for one, values in zip(space.discrete, space.values, strict=True):
         same = mean[:, :, 0, one.axis, None] == values[:, None]

@@ -12,9 +12,9 @@ from goalsight_planners.config import GaussianConfig
 from goalsight_planners.distribution import Distribution, begin, draw, refit, spread
 from goalsight_planners.limits import Projection
 from goalsight_planners.noise import colour_matrix, coloured, white
-from goalsight_planners.plan import Cost, IterationStats, Plan
+from goalsight_planners.plan import Cost, IterationStats, Plan, Stop
 from goalsight_planners.space import Bounds, Space, evaluate, make_space, take
-from goalsight_planners.stopping import Finished, freeze
+from goalsight_planners.stopping import Finished, freeze, time_is_up
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,7 @@ def search(
     generators: Sequence[torch.Generator],
     *,
     limits: Projection | None,
+    stop: Stop | None,
     rule: Rule,
 ) -> Plan:
     """Search by refitting a distribution; arguments, result and errors are those of `cem`."""
@@ -64,10 +65,10 @@ def search(
     guesses = space.guesses(init)
     _check_room(guesses, config, rule.counts[0])
     mixing = _mixing(space, rule.exponent)
-    widest = begin(space, config.init_std, space.guesses(None)[:, 0], guessed=False)
-    spread_at_first = config.fixed_std or config.init_std
+    unfixed = replace(config, fixed_std=0.0)
+    widest = begin(space, unfixed, space.guesses(None)[:, 0], guessed=False)
     state = _Search(
-        distribution=begin(space, spread_at_first, guesses[:, 0], guessed=init is not None),
+        distribution=begin(space, config, guesses[:, 0], guessed=init is not None),
         best=guesses[:, 0],
         best_cost=guesses.new_full((space.problems,), torch.inf),
         stopped=torch.zeros(space.problems, dtype=torch.bool, device=guesses.device),
@@ -75,6 +76,8 @@ def search(
     finished = Finished(guesses.device)
     spent = 0
     for iteration, count in enumerate(rule.counts):
+        if time_is_up(stop, iteration):
+            break
         noise = white(space, count, generators)
         if config.stop_spread and finished(state.stopped):
             continue  # draws what it would have: the streams of the next decision stay the same

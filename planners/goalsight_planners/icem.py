@@ -11,7 +11,7 @@ from torch import Tensor
 from goalsight_planners.cem import CEMConfig, equal_weights
 from goalsight_planners.gaussian import Rule, search
 from goalsight_planners.limits import Projection
-from goalsight_planners.plan import Cost, Plan
+from goalsight_planners.plan import Cost, Plan, Stop
 from goalsight_planners.space import Bounds
 
 
@@ -61,6 +61,7 @@ def icem(
     generators: Sequence[torch.Generator],
     *,
     limits: Projection | None = None,
+    stop: Stop | None = None,
 ) -> Plan:
     """Search B independent problems at once by the improved cross-entropy method.
 
@@ -77,6 +78,7 @@ def icem(
         config: how hard to search.
         generators: one random stream a problem, on the device of the bounds.
         limits: what a plan must obey beyond its bounds; see `cem`.
+        stop: asked between iterations whether to end the search; see `cem`.
 
     Returns:
         The cheapest plan of each problem, the last sampling distribution and the history.
@@ -91,4 +93,4 @@ def icem(
         keep=config.keep_elites,
         exponent=config.colour,
     )
-    return search(cost, init, bounds, config, generators, limits=limits, rule=rule)
+    return search(cost, init, bounds, config, generators, limits=limits, stop=stop, rule=rule)

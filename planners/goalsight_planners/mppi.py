@@ -11,7 +11,7 @@ from torch import Tensor
 from goalsight_planners.config import GaussianConfig
 from goalsight_planners.gaussian import Rule, search
 from goalsight_planners.limits import Projection
-from goalsight_planners.plan import Cost, Plan
+from goalsight_planners.plan import Cost, Plan, Stop
 from goalsight_planners.space import Bounds
 
 
@@ -42,6 +42,7 @@ def mppi(
     generators: Sequence[torch.Generator],
     *,
     limits: Projection | None = None,
+    stop: Stop | None = None,
 ) -> Plan:
     """Search B independent problems at once by model predictive path integral control.
 
@@ -58,6 +59,7 @@ def mppi(
         config: how hard to search.
         generators: one random stream a problem, on the device of the bounds.
         limits: what a plan must obey beyond its bounds; see `cem`.
+        stop: asked between iterations whether to end the search; see `cem`.
 
     Returns:
         The cheapest plan of each problem, the last sampling distribution and the history.
@@ -74,7 +76,7 @@ def mppi(
         weigh=weigh,
         std_momentum=config.std_momentum,
     )
-    return search(cost, init, bounds, config, generators, limits=limits, rule=rule)
+    return search(cost, init, bounds, config, generators, limits=limits, stop=stop, rule=rule)
 
 
 def path_weights(costs: Tensor, temperature: float) -> Tensor:

@@ -11,6 +11,9 @@ from torch import Tensor
 Cost = Callable[[Tensor], Tensor]
 """Maps candidate plans (B, N, H, K, A) to costs (B, N); lower is better, NaN counts as infinite."""
 
+Stop = Callable[[], bool]
+"""Asked between two iterations of a search whether its time is up; the first always runs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class IterationStats:
@@ -45,7 +48,8 @@ class Plan:
     cost: Tensor
     """(B,) cost of `actions`; infinite where no candidate had a finite cost."""
     history: tuple[IterationStats, ...]
-    """One entry an iteration; fewer where every problem of the batch was done early."""
+    """One entry an iteration; fewer where every problem of the batch was done early, or where
+    the caller's time was up."""
     evaluations: int
     """Candidate plans evaluated for each problem; a gradient counts as three, since a backward
     pass costs about two forward ones (Kaplan et al. 2020, arXiv:2001.08361, section 2.1)."""

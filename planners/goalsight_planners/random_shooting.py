@@ -10,9 +10,10 @@ from torch import Tensor
 from goalsight_planners.config import SearchConfig
 from goalsight_planners.limits import Projection
 from goalsight_planners.noise import uniform
-from goalsight_planners.plan import Cost, IterationStats, Plan
+from goalsight_planners.plan import Cost, IterationStats, Plan, Stop
 from goalsight_planners.ranking import Elites
 from goalsight_planners.space import Bounds, Space, evaluate, make_space, pick, put
+from goalsight_planners.stopping import time_is_up
 
 
 @torch.no_grad()
@@ -24,6 +25,7 @@ def random_shooting(
     generators: Sequence[torch.Generator],
     *,
     limits: Projection | None = None,
+    stop: Stop | None = None,
 ) -> Plan:
     """Draw plans uniformly inside the bounds and return the cheapest.
 
@@ -38,6 +40,7 @@ def random_shooting(
         config: how far to look and how many plans to draw.
         generators: one random stream a problem, on the device of the bounds.
         limits: what a plan must obey beyond its bounds; see `cem`.
+        stop: asked between iterations whether to end the search; see `cem`.
 
     Returns:
         The cheapest plan of each problem; `mean` and `std` are those of the elites.
@@ -50,13 +53,15 @@ def random_shooting(
     width = space.low.new_full((space.problems,), 3**-0.5)  # a uniform distribution's deviation
     history: list[IterationStats] = []
     for iteration in range(config.iterations):
+        if time_is_up(stop, iteration):
+            break
         plans = scatter(space, uniform(space, config.samples, generators))
         if iteration == 0 and init is not None:
             guesses = space.guesses(init)
             plans[:, : guesses.shape[1]] = guesses
         elites = elites.join(plans, evaluate(cost, space, plans), config.elites)
         history.append(elites.stats(width))
-    return elites.plan(space, history, config.evaluations)
+    return elites.plan(space, history, config.samples * len(history))
 
 
 def scatter(space: Space, level: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from goalsight_planners.config import SearchConfig
 from goalsight_planners.icem import ICEMConfig, icem
 from goalsight_planners.limits import Projection
 from goalsight_planners.mppi import MPPIConfig, mppi
-from goalsight_planners.plan import Cost, Plan
+from goalsight_planners.plan import Cost, Plan, Stop
 from goalsight_planners.random_shooting import random_shooting
 from goalsight_planners.space import Bounds
 
@@ -32,6 +32,7 @@ class Planner(Protocol):
         generators: Sequence[torch.Generator],
         *,
         limits: Projection | None = None,
+        stop: Stop | None = None,
     ) -> Plan:
         """Search B independent problems at once."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from goalsight_planners.plan import Stop
+
 
 class Finished:
     """Tells whether every problem of a batch is done.
@@ -35,6 +37,11 @@ class Finished:
         self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         self._event.record()
         return False
+
+
+def time_is_up(stop: Stop | None, iteration: int) -> bool:
+    """Whether the caller wants the search to end before this iteration (0 is the first)."""
+    return stop is not None and iteration > 0 and stop()
 
 
 def freeze(stopped: Tensor, old: Tensor, new: Tensor) -> Tensor:

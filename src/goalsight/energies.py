@@ -6,6 +6,7 @@ penalties on the actions.
 
 from __future__ import annotations
 
+from math import sqrt
 from typing import Literal
 
 import torch
@@ -88,7 +89,7 @@ def energy_unit(kind: Energy, latent_variance: float) -> float:
     >>> energy_unit("l2", 4.0), energy_unit("l1", 4.0), energy_unit("cosine", 4.0)
     (4.0, 2.0, 0.5)
     """
-    return {"l2": latent_variance, "l1": latent_variance**0.5, "cosine": 0.5}[kind]
+    return {"l2": latent_variance, "l1": sqrt(latent_variance), "cosine": 0.5}[kind]
 
 
 def arrival_cost(energy: Tensor, delay: float, running: float) -> Tensor:

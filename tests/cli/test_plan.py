@@ -206,7 +206,7 @@ def test_an_unknown_environment_is_refused_with_those_that_exist(
     for name in ("Goalsight/Pull-v0", "Pull-v0"):
         assert f"{PUSH}, Goalsight/Reach-v0" in refused(plan("--env", name))
     line = refused(plan("--env", "CartPole-v1"))
-    assert line.startswith("goalsight: error: CartPole-v1 is no task of the arm scene")
+    assert line.startswith("goalsight: error: CartPole-v1: goalsight plans actions in a Box")
     assert not (tmp_path / "out").exists()
 
 

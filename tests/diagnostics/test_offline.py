@@ -72,7 +72,7 @@ def test_a_cost_that_never_changes_is_in_the_middle_and_not_first() -> None:
     assert (report.percentile, report.mean_rank, report.top_10) == (50, 51, 0)
 
 
-def test_the_rank_of_costs_that_are_not_numbers_is_not_the_first() -> None:
+def test_the_rank_of_costs_that_are_not_numbers_is_the_last() -> None:
     assert rank_of_first(torch.tensor([float("nan"), 1.0, 2.0])) == 3
 
 
@@ -127,7 +127,7 @@ def test_the_command_writes_numbers_and_a_picture_and_prints_words(
     assert len(written["drift"]["model"]) == 3
     assert written["ranking"]["among"] == 20
     assert (tmp_path / "offline.png").read_bytes().startswith(b"\x89PNG")
-    for word in ("copy-last", "planned first block", "chance 50", "held"):
+    for word in ("copy-last", "planned block", "chance 50", "judged on"):
         assert word in words
     assert main([*given, "--plans", "1"]) == 2
     assert "--moments and --plans must be at least 2" in capsys.readouterr().err

@@ -9,11 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from goalsight.models import WorldModel, WorldModelConfig
-from goalsight.models.action_predictor import (
-    TransformerPredictor,
-    TransformerWidths,
-    rotate,
-)
+from goalsight.models.action_predictor import TransformerPredictor, TransformerWidths
+from goalsight.models.causal_block import rotate, turning
 from goalsight.models.config import Conditioning
 
 P, D, VALUES, Q = 4, 6, 4, 3
@@ -136,13 +133,12 @@ def test_rotated_products_depend_on_the_difference_of_positions_alone(
 
     def product(at: float, other: float) -> Tensor:
         turned = [
-            rotate(x, (p * frequencies).cos()[None], (p * frequencies).sin()[None])
-            for x, p in ((q, at), (k, other))
+            rotate(x, turning((p * frequencies)[None], 8), 3) for x, p in ((q, at), (k, other))
         ]
         return (turned[0] * turned[1]).sum()
 
     torch.testing.assert_close(product(5, 3), product(5 + shift, 3 + shift), atol=1e-4, rtol=1e-4)
-    assert rotate(q, frequencies.cos()[None], frequencies.sin()[None])[0, -1] == q[0, -1]
+    assert rotate(q, turning(frequencies[None], 8), 3)[0, -1] == q[0, -1]
 
 
 def world(**changes: object) -> WorldModel:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -17,7 +17,14 @@ from goalsight_envs.foreign.inner import bounds, proprio, seconds, seeded_global
 from goalsight_envs.foreign.measures import Measure, default_measure, flat, measure_of
 from goalsight_envs.foreign.pictures import Pixels, camera_for
 from goalsight_envs.foreign.rules import GoalRules
-from goalsight_envs.foreign.states import MujocoStates, ReplayStates, States, has_mujoco, refresh
+from goalsight_envs.foreign.states import (
+    MujocoStates,
+    ReplayStates,
+    States,
+    has_mujoco,
+    observer,
+    refresh,
+)
 
 Array = NDArray[np.float64]
 NO_GOAL = "this episode has no goal: reset an environment that draws goals"
@@ -61,8 +68,11 @@ class ForeignEnv(GoalRules, gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]
         self._low, self._high = bounds(inner)
         self._replay = ReplayStates(self._low.size, self._begin, self._act)
         self._has_mujoco, self._ended, self._info = False, False, dict[str, Any]()
+        self._look: Callable[[], Any] | None = None
         self._seen: Any = self._begin(0)
-        self._has_mujoco = has_mujoco(inner.unwrapped)
+        if has_mujoco(inner.unwrapped):
+            self._has_mujoco, self._look = True, observer(inner.unwrapped, self._seen)
+            self._seen = self._begin(0)
         self._view = camera_for(inner, config, size)
         self.camera, self.renderer = self._view.name, self._view.renderer
         self.control_dt = config.control_dt or config.frameskip * seconds(inner)
@@ -240,17 +250,16 @@ class ForeignEnv(GoalRules, gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]
         return self._looked(observation)
 
     def _looked(self, observation: Any) -> Any:  # noqa: ANN401
-        """The observation, with a simulation whose positions are current."""
+        """The observation, of a simulation whose positions are current where that can be had."""
         if self._has_mujoco:
             refresh(self.inner.unwrapped)
-        return observation
+        return observation if self._look is None else self._look()
 
     def _choose_states(self) -> States:
         """MuJoCo's full solver state if restoring it repeats the future, else replay."""
-        try:
-            states = MujocoStates(self.inner.unwrapped)
-        except WrapError:
+        if self._look is None:
             return self._replay
+        states = MujocoStates(self.inner.unwrapped, self._look)
         action, ends = np.full(self._low.size, 0.3), []
         start = states.read()
         for _ in range(2):

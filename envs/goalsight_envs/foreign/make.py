@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.envs.registration import EnvCreator, EnvSpec, load_env_creator
 
 from goalsight_envs.foreign.config import WrapConfig, split_id, with_settings
 from goalsight_envs.foreign.env import ForeignEnv
@@ -99,7 +99,10 @@ def make(
         WrapError: if there is no such environment or it cannot be wrapped.
     """
     if is_foreign(env_id):
-        return wrap(env_id, size=size, observe_pixels=observe_pixels, draw_goals=draw_goals)
+        try:
+            return wrap(env_id, size=size, observe_pixels=observe_pixels, draw_goals=draw_goals)
+        except WrapError as error:
+            raise WrapError(f"{split_id(env_id)[0]}: {error}") from error
     name, settings = split_id(env_id)
     if settings:
         raise WrapError(f"{name} is goalsight's own and takes no settings behind its id")
@@ -120,11 +123,11 @@ def _make_inner(env_id: str, config: WrapConfig | None) -> tuple[gym.Env[Any, An
     spec = _spec(env_id)
     text = split_id(env_id)[1]
     settings = with_settings(config or KNOWN.get(spec.id) or WrapConfig(), text)
+    given = dict(settings.make)
+    if "rgb_array" in getattr(_creator(spec), "metadata", {}).get("render_modes", []):
+        given.setdefault("render_mode", "rgb_array")
     try:
-        env = gym.make(
-            spec.id, max_episode_steps=-1, disable_env_checker=True, render_mode="rgb_array",
-            **settings.make,
-        )  # fmt: skip
+        env = gym.make(spec.id, max_episode_steps=-1, disable_env_checker=True, **given)
     except (ValueError, TypeError, AttributeError, ImportError, gym.error.Error) as error:
         raise WrapError(f"{spec.id} cannot be made here: {error}") from error
     return env, settings
@@ -147,9 +150,14 @@ def _spec(env_id: str) -> EnvSpec:
 
 def _arguments(spec: EnvSpec) -> set[str]:
     """Names of the arguments that make an environment."""
-    entry = spec.entry_point
-    creator = load_env_creator(entry) if isinstance(entry, str) else entry
+    creator = _creator(spec)
     return set(inspect.signature(creator).parameters) if creator is not None else set()
+
+
+def _creator(spec: EnvSpec) -> EnvCreator | None:
+    """What makes an environment, mostly its class."""
+    entry = spec.entry_point
+    return load_env_creator(entry) if isinstance(entry, str) else entry
 
 
 def _comes_with_gym(spec: EnvSpec) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalsight_envs.foreign.errors import WrapError
+from goalsight_envs.foreign.measures import flat
 
 Array = NDArray[np.float64]
 OBSERVERS = ("_get_obs", "compute_observation", "get_obs", "_get_observation")
@@ -36,10 +37,28 @@ class States(Protocol):
         """Bring it there; returns what it observes then."""
 
 
-def observer(env: Any) -> Callable[[], Any] | None:  # noqa: ANN401
-    """The method by which an environment looks again without a step, if it has one."""
-    found = (getattr(env, name, None) for name in OBSERVERS)
-    return next((method for method in found if callable(method)), None)
+def observer(env: Any, seen: object) -> Callable[[], Any] | None:  # noqa: ANN401
+    """The method by which an environment looks again without a step, if it has one.
+
+    Args:
+        env: without wrappers.
+        seen: an observation as a reset gives it; one that wrappers changed cannot be had again.
+    """
+    for name in OBSERVERS:
+        method = getattr(env, name, None)
+        if callable(method):
+            try:
+                again = method()
+            except TypeError:  # it wants arguments: another method of that name
+                continue
+            return method if _alike(again, seen) else None
+    return None
+
+
+def _alike(a: object, b: object) -> bool:
+    """Whether two observations have the same form."""
+    same = a.keys() == b.keys() if isinstance(a, dict) and isinstance(b, dict) else True
+    return same and type(a) is type(b) and flat(a).shape == flat(b).shape
 
 
 def has_mujoco(env: Any) -> bool:  # noqa: ANN401
@@ -66,15 +85,13 @@ class MujocoStates:
 
     kind = "mujoco"
 
-    def __init__(self, env: Any) -> None:  # noqa: ANN401
+    def __init__(self, env: Any, look: Callable[[], Any]) -> None:  # noqa: ANN401
         """Read and write the simulation of an environment without wrappers.
 
-        Raises:
-            WrapError: if it has no simulation or no way to look again.
+        Args:
+            env: what holds the simulation.
+            look: how it observes without a step.
         """
-        look = observer(env)
-        if not has_mujoco(env) or look is None:
-            raise WrapError("no MuJoCo simulation that can be set and looked at again")
         self._env, self._look = env, look
 
     def read(self) -> Array:

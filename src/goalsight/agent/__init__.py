@@ -2,5 +2,14 @@
 
 from goalsight.agent.agent import Agent
 from goalsight.agent.config import ActorUse, AgentConfig, CostConfig, SequenceConfig
+from goalsight.agent.timing import Latencies, LatencySummary
 
-__all__ = ["ActorUse", "Agent", "AgentConfig", "CostConfig", "SequenceConfig"]
+__all__ = [
+    "ActorUse",
+    "Agent",
+    "AgentConfig",
+    "CostConfig",
+    "Latencies",
+    "LatencySummary",
+    "SequenceConfig",
+]

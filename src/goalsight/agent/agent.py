@@ -18,12 +18,14 @@ from goalsight.agent.cost import PlanCost, check_cost
 from goalsight.agent.deciding import Decider, Scene
 from goalsight.agent.goals import Goals
 from goalsight.agent.guide import Guide
-from goalsight.agent.history import History
+from goalsight.agent.history import History, read_proprio
 from goalsight.agent.regions import Box
+from goalsight.agent.search import action_bounds
+from goalsight.agent.timing import Latencies, deadline_in
 from goalsight.checkpoint import IN_A_RUN, Checkpoint, find_checkpoint, load_checkpoint
 from goalsight.errors import CheckpointError
 from goalsight.memory import Memory, load_memory
-from goalsight_planners import Plan, shift_steps
+from goalsight_planners import Plan, Stop, shift_steps
 
 
 class Agent:
@@ -60,7 +62,9 @@ class Agent:
         check_cost(self.model, config.cost)
         self._decider = Decider(self.model, self.config, name)
         self.device = next(self.model.parameters()).device
-        self._bounds = self._action_bounds()
+        self.model.prepare(config.execution, config.precision)
+        one = torch.ones(self.action_dim, device=self.device)
+        self._bounds = action_bounds(self.card, self.config.trust, one)
         spread = self.card.get("statistics", {}).get("latent", {}).get("variance", 1.0)
         self._latent_variance = max(float(spread), 1e-6)
         self._generator = torch.Generator(self.device)
@@ -70,6 +74,8 @@ class Agent:
         """The plan the last `act` searched; None if the action came out of the queue."""
         self.last_latency_s: float | None = None
         """Seconds the last `act` took to decide; None if the action came out of the queue."""
+        self.latencies = Latencies()
+        """How long decisions took, of all episodes; `clear` begins anew."""
         self._warm: Tensor | None = None
         self._previous: Tensor | None = None
         self._history = History(self.model.predictor.context)
@@ -158,43 +164,55 @@ class Agent:
         self._warm = self._previous = self.last_plan = self.last_latency_s = None
 
     @torch.inference_mode()
-    def act(self, pixels: NDArray[np.uint8], proprio: NDArray[np.float32]) -> NDArray[np.float32]:
+    def act(
+        self,
+        pixels: NDArray[np.uint8],
+        proprio: NDArray[np.float32],
+        *,
+        deadline: float | None = None,
+    ) -> NDArray[np.float32]:
         """The next action.
+
+        How much was searched is in `last_plan`, how long it took in `latencies`.
 
         Args:
             pixels: (H, W, 3) what the camera sees now; looked at when a decision is due, and by
                 models that look back at every block's end.
             proprio: (Q,) what the robot measures of itself now; models without a proprio input
                 do not use it.
+            deadline: as `AgentConfig.deadline_ms`, in its place [s].
 
         Returns:
             (A,) action in [-1, 1].
 
         Raises:
             RuntimeError: before the first `reset`.
-            ValueError: if the picture is of another size than the model's.
+            ValueError: if the picture is of another size than the model's, or the deadline < 0.
             CheckpointError: if the robot's proprio is not the model's, or what the model predicts
                 is not a number for any plan.
         """
         self.last_plan = self.last_latency_s = None
         due = not self._queue
+        limit = self.config.deadline_ms / 1e3 if deadline is None else deadline
         if due or (self._history.frames > 1 and len(self._queue) % self.frameskip == 0):
             began = time.perf_counter()
             latent = self._encode(pixels)
-            self._history.look(latent, self._read(proprio))
+            felt = read_proprio(proprio, self.model.config.proprio_dim, self.name)
+            self._history.look(latent, None if felt is None else felt.to(self.device))
             if due:
                 self._aim().look(latent[0], pixels)
-                self._decide()
+                self._decide(deadline_in(limit, began, self.device))
                 self.last_latency_s = time.perf_counter() - began
+                self.latencies.add(self.last_latency_s, limit)
             if self._history.frames > 1:
                 block = np.stack([self._queue[step] for step in range(self.frameskip)])
                 self._history.run(torch.from_numpy(block).to(self.device))
         return self._queue.popleft().copy()
 
-    def _decide(self) -> None:
+    def _decide(self, stop: Stop | None) -> None:
         """Plan from the history and queue the first blocks."""
         history = self._history
-        plan = self.plan(history.latents(), history.past(), history.proprio())
+        plan = self.plan(history.latents(), history.past(), history.proprio(), stop=stop)
         if not torch.isfinite(plan.cost).all():
             raise CheckpointError(
                 f"checkpoint {self.name} predicts latents that are not numbers; its training "
@@ -208,7 +226,12 @@ class Agent:
         self.last_plan = plan
 
     def plan(
-        self, latents: Tensor, past: Tensor | None = None, proprio: Tensor | None = None
+        self,
+        latents: Tensor,
+        past: Tensor | None = None,
+        proprio: Tensor | None = None,
+        *,
+        stop: Stop | None = None,
     ) -> Plan:
         """Search for the action blocks whose imagined future meets the goal.
 
@@ -216,6 +239,7 @@ class Agent:
             latents: (1, T, P, D) latents of the frames seen so far, the present one last.
             past: (1, T-1, K, A) blocks between them, for models that look back.
             proprio: (1, T, Q) proprio at them, SI units, for models that see it.
+            stop: asked between iterations whether to end the search.
 
         Returns:
             The plan of one problem.
@@ -240,7 +264,8 @@ class Agent:
             previous=self._previous,
             unlikely=self._decider.unlikely(scene),
         )
-        return self._decider.plan(scene, cost, self._warm, self._bounds, [self._generator])
+        warm, streams = self._warm, [self._generator]
+        return self._decider.plan(scene, cost, warm, self._bounds, streams, stop=stop)
 
     @torch.inference_mode()
     def energy(self, pixels: NDArray[np.uint8]) -> float:
@@ -259,33 +284,6 @@ class Agent:
         if self._goals is None:
             raise RuntimeError("the agent has no goal yet: call reset(goal, seed) first")
         return self._goals
-
-    def _action_bounds(self) -> tuple[Tensor, Tensor]:
-        """(A,) lowest and highest action to search, from what the training data did."""
-        one = torch.ones(self.action_dim, device=self.device)
-        statistics = self.card.get("statistics", {}).get("action")
-        if statistics is None:
-            return -one, one
-        mean, std = (torch.tensor(statistics[name], device=self.device) for name in ("mean", "std"))
-        spread = self.config.trust * std.clamp_min(0.05)
-        return (mean - spread).clamp(-1, 1), (mean + spread).clamp(-1, 1)
-
-    def _read(self, proprio: NDArray[np.float32]) -> Tensor | None:
-        """(1, 1, Q) proprio for models that see it.
-
-        Raises:
-            CheckpointError: if it has another width than in training.
-        """
-        wanted = self.model.config.proprio_dim
-        if not wanted:
-            return None
-        if np.shape(proprio) != (wanted,):
-            raise CheckpointError(
-                f"checkpoint {self.name} sees {wanted} numbers of proprio, the robot measures "
-                f"{np.size(proprio)}; train on data of this robot, or with --proprio false"
-            )
-        values = torch.from_numpy(np.array(proprio, np.float32))
-        return values.to(self.device)[None, None]
 
     def _encode(self, picture: NDArray[np.uint8]) -> Tensor:
         if picture.dtype != np.uint8 or picture.shape != (self.image_size, self.image_size, 3):

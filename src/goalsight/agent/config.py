@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from goalsight.energies import Aggregate, Energy
 from goalsight.memory import SubgoalConfig
+from goalsight.models.execution import EXECUTIONS, PRECISIONS, Execution, Precision
 from goalsight_planners import CEMConfig, GaussianConfig, SearchConfig
 
 Mode = Literal["search", "actor", "both"]
@@ -167,6 +168,15 @@ class AgentConfig:
     subgoals: SubgoalConfig = field(default_factory=SubgoalConfig)
     """What an agent with a memory aims at; others aim at the goal itself."""
 
+    deadline_ms: float = 0.0
+    """Time a decision may take [ms], from the call of `act` on: the search ends in time for it and
+    its best plan so far is taken, of one iteration at least; 0 searches to the end."""
+    execution: Execution = "eager"
+    """How rollouts are run: `eager`, `compile`, or on CUDA `graph`; see
+    `goalsight.models.execution`."""
+    precision: Precision = "float32"
+    """Of the matrix products in rollouts: `float32` or `bfloat16`."""
+
     @property
     def executed_steps(self) -> int:
         """Control steps from one decision to the next."""
@@ -196,8 +206,14 @@ class AgentConfig:
             raise ValueError(
                 f"replan must be in [1, horizon={self.planner.horizon}], got {self.replan}"
             )
-        if self.trust < 0:
-            raise ValueError(f"trust must be >= 0, got {self.trust}")
+        for name in ("trust", "deadline_ms"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        for name, known in (("execution", EXECUTIONS), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}"
+                )
 
     def _check_room(self) -> None:
         """Refuse proposals that would take the place of the plans that owe them nothing."""

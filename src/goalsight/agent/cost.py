@@ -58,8 +58,9 @@ class PlanCost:
         Raises:
             CheckpointError: if the decoded state is to count and the model cannot decode it.
         """
-        self._model, self._config, self._goal = model, config, goal
-        self._history = (latents, past, proprio)
+        self._config, self._goal, self._here = config, goal, latents[:, -1]
+        # What all plans share is computed here, once for all iterations of a search.
+        self._imagine = model.imagine(latents, past, proprio)
         self._weights, self._previous, self._unlikely = weights, previous, unlikely
         self._unit = energy_unit(config.cost.energy, latent_variance)
         self._blocks = BlocksToGoal(model, goal) if config.cost.distance else None
@@ -68,9 +69,8 @@ class PlanCost:
 
     def __call__(self, plans: Tensor) -> Tensor:
         """Costs (B, N) of plans (B, N, H, K, A)."""
-        latents, past, proprio = self._history
         terms = self._config.cost
-        imagined = self._model.rollout(latents, plans, past, proprio)
+        imagined = self._imagine(plans)
         energy = self.energy(imagined)
         cost = aggregate_energy(
             energy,
@@ -82,7 +82,7 @@ class PlanCost:
         if self._unlikely is not None:
             cost = cost + self._config.actor.likelihood * self._unlikely(imagined, plans)
         if self._doubt is not None:
-            cost = cost + terms.disagreement * self._doubt(latents[:, -1], imagined, plans)
+            cost = cost + terms.disagreement * self._doubt(self._here, imagined, plans)
         if terms.action:
             cost = cost + terms.action * action_penalty(plans)
         if terms.smoothness:
@@ -121,11 +121,11 @@ class StateDistance:
             CheckpointError: if the model has no probe, or the probe reads no such variable.
         """
         self._probe, self._columns = _decoder(model, config)
-        self._goal = self._probe(goal)[..., self._columns]
+        self._goal: Tensor = self._probe(goal)[..., self._columns]
 
     def __call__(self, imagined: Tensor) -> Tensor:
         """Mean squared difference (B, N, H), in variances of the training data."""
-        found = self._probe(imagined)[..., self._columns]
+        found: Tensor = self._probe(imagined)[..., self._columns]
         return (found - self._goal[..., None, None, :]).square().mean(-1)
 
 

@@ -13,7 +13,7 @@ from goalsight.agent.config import AgentConfig
 from goalsight.agent.macro import MacroPlanner
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
-from goalsight_planners import Bounds, Cost, Plan, planner_for
+from goalsight_planners import Bounds, Cost, Plan, Stop, planner_for
 
 __all__ = ["Decider", "Scene", "commit"]
 
@@ -82,6 +82,8 @@ class Decider:
         warm: Tensor | None,
         bounds: Bounds,
         generators: Sequence[torch.Generator],
+        *,
+        stop: Stop | None = None,
     ) -> Plan:
         """Decide for B problems.
 
@@ -91,6 +93,7 @@ class Decider:
             warm: (B, H, K, A) rest of the last plan; None at the first decision.
             bounds: of the search.
             generators: one random stream a problem.
+            stop: asked between iterations whether to end the search.
 
         Returns:
             The plan to execute; by an actor alone, only the blocks that will be.
@@ -111,7 +114,8 @@ class Decider:
                 self._decisions += 1
                 return as_plan(plans, cost)
             init, search = around(plans, warm, search, config.actor)
-        plan = (self._macro or planner_for(search))(cost, init, bounds, search, generators)
+        planner = self._macro or planner_for(search)
+        plan = planner(cost, init, bounds, search, generators, stop=stop)
         self._decisions += 1
         if config.commitment:
             plan, kept = commit(plan, warm, cost, config.commitment)

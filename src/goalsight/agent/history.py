@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from goalsight.errors import CheckpointError
 
 
 class History:
@@ -45,3 +49,24 @@ class History:
         """(1, T, Q), or None for models that do not see it."""
         known = [row for row in self._proprio if row is not None]
         return torch.cat(known, dim=1) if known else None
+
+
+def read_proprio(proprio: NDArray[np.float32], wanted: int, name: str) -> Tensor | None:
+    """(1, 1, Q) proprio for models that see it, None for others.
+
+    Args:
+        proprio: what the robot measures.
+        wanted: Q of the model; 0 for models that do not see it.
+        name: of the checkpoint, for messages.
+
+    Raises:
+        CheckpointError: if it has another width than in training.
+    """
+    if not wanted:
+        return None
+    if np.shape(proprio) != (wanted,):
+        raise CheckpointError(
+            f"checkpoint {name} sees {wanted} numbers of proprio, the robot measures "
+            f"{np.size(proprio)}; train on data of this robot, or with --proprio false"
+        )
+    return torch.from_numpy(np.array(proprio, np.float32))[None, None]

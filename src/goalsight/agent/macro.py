@@ -11,7 +11,7 @@ from torch import Tensor
 from goalsight.errors import CheckpointError
 from goalsight.models import WorldModel
 from goalsight.models.heads.macro import MacroActions
-from goalsight_planners import Bounds, Cost, Plan, Projection, SearchConfig, planner_for
+from goalsight_planners import Bounds, Cost, Plan, Projection, SearchConfig, Stop, planner_for
 
 
 class MacroPlanner:
@@ -44,6 +44,7 @@ class MacroPlanner:
         generators: Sequence[torch.Generator],
         *,
         limits: Projection | None = None,
+        stop: Stop | None = None,
     ) -> Plan:
         """The cheapest plan whose chunks of blocks are macro actions.
 
@@ -55,6 +56,7 @@ class MacroPlanner:
                 `discrete` axes are part of the codes.
             generators: one random stream a problem.
             limits: a projection that every plan passes through.
+            stop: asked between iterations whether to end the search.
         """
         head, horizon = self._head, config.horizon
         steps = -(-horizon // head.blocks)
@@ -73,6 +75,7 @@ class MacroPlanner:
             (-edge, edge),
             inner,
             generators,
+            stop=stop,
         )
         spread = head.spread(found.std.squeeze(-2))[..., :horizon, :, :]
         return replace(

@@ -9,7 +9,7 @@ from pathlib import Path
 from goalsight.benchmark.make_manifests import BUDGETS, SEEDS, Progress, Recipe, make_manifest
 from goalsight.benchmark.manifest import Manifest, load_manifest, save_manifest
 from goalsight.benchmark.store import FROZEN
-from goalsight.benchmark.tasks import Env, make_env, task_of
+from goalsight.benchmark.tasks import Env, make_env
 from goalsight.data.progress import silent
 from goalsight.errors import OutputError, UserError
 
@@ -104,7 +104,7 @@ def _tier(env_id: str) -> str:
     from goalsight_envs.foreign import ForeignEnv
 
     env = make_env(env_id, observe_pixels=False, draw_goals=False)
-    inner = task_of(env)
+    inner = env.unwrapped
     tier = "near" if isinstance(inner, ForeignEnv) and not inner.config.own_goals else "far"
     env.close()
     return tier

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -109,9 +109,8 @@ def make_manifest(recipe: Recipe, progress: Progress = silent) -> Manifest:
     task = task_of(env)
     draw = near_pairs if recipe.tier == "near" else far_pairs
     drawn: list[Drawn] = []
-    for pair in islice(draw(env, recipe.seed_base), recipe.pairs):
-        if pair[0].episode > EPISODES_PER_PAIR * recipe.pairs + EPISODES_PER_PAIR:
-            break
+    most = EPISODES_PER_PAIR * (recipe.pairs + 1)
+    for pair in islice(draw(env, recipe.seed_base, most), recipe.pairs):
         drawn.append(pair)
         progress(len(drawn), recipe.pairs)
     env.close()
@@ -138,7 +137,7 @@ def make_manifest(recipe: Recipe, progress: Progress = silent) -> Manifest:
     )
 
 
-def near_pairs(env: Env, seed_base: int) -> Iterator[Drawn]:
+def near_pairs(env: Env, seed_base: int, episodes: int) -> Iterator[Drawn]:
     """A state of a play episode and the one `AHEAD` control steps later, one an episode.
 
     Chosen at random among those of the episode whose goal shows the task done and which are
@@ -148,10 +147,11 @@ def near_pairs(env: Env, seed_base: int) -> Iterator[Drawn]:
     Args:
         env: the task.
         seed_base: seed of the first episode.
+        episodes: how many to look through.
     """
     task = task_of(env)
     least = max(task.min_displacement, task.success_threshold)
-    for episode in count():
+    for episode in range(episodes):
         seed = seed_base + episode
         rng = np.random.default_rng([seed, 1])
         states, measured = _play(env, seed, rng)
@@ -166,7 +166,7 @@ def near_pairs(env: Env, seed_base: int) -> Iterator[Drawn]:
         yield pair, states[step], states[step + AHEAD]
 
 
-def far_pairs(env: Env, seed_base: int) -> Iterator[Drawn]:
+def far_pairs(env: Env, seed_base: int, episodes: int) -> Iterator[Drawn]:
     """A start and a goal drawn independently, a complete task, one an episode.
 
     States are rounded to single precision, which halves the file and moves nothing by more than a
@@ -176,10 +176,11 @@ def far_pairs(env: Env, seed_base: int) -> Iterator[Drawn]:
     Args:
         env: the task.
         seed_base: seed of the first episode.
+        episodes: how many to look through.
     """
     task = task_of(env)
     least = max(task.min_displacement, task.success_threshold)
-    for episode in count():
+    for episode in range(episodes):
         seed = seed_base + episode
         env.reset(seed=seed)
         start, goal = (

@@ -88,7 +88,8 @@ def bench(
     )  # fmt: skip
     _warn_of_another_simulator(loaded)
     with delayed_bar(f"Playing {loaded.name}", "pairs") as progress:
-        _show(run_benchmark(loaded, config, progress), out, json)
+        results = run_benchmark(loaded, config, progress)
+    _show(results, out, json)
     return 0
 
 

@@ -50,21 +50,19 @@ def collect(
             renders and has a Box action space is `module:Id-v0`, such as gymnasium:Pusher-v5.
         episodes: Episodes the dataset shall have in the end.
         out: Folder of the dataset.
-        policy: Who acts: play, random, expert, module:function of a policy of yours, called with
-            the environment and a random generator, or agent, which plans to the goal image of each
-            episode; the dataset keeps it.
+        policy: Who acts: play, random, expert, module:function of yours, called with environment
+            and random generator, or agent, which plans to each episode's goal image.
         checkpoint: Of the agent: folder of a checkpoint or of a training run, or a shipped name.
         settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
         memory: Of the agent: file of `goalsight memory build` to take sub-goals from.
-        device: Torch device the agent plans on.
+        device: Of the agent: Torch device.
         mix: Several policies instead of one: cover, recovery, branches, or a YAML file of your
             own (docs/data.md).
         workers: Processes that roll out; one per core by default.
         seed: Of everything random.
         size: Height and width of the frames [pixels].
         steps: Control steps per episode.
-        video: h264 writes an mp4 per episode; none keeps decoded frames only, which needs no
-            video library but more space.
+        video: h264 writes an mp4 per episode; none keeps decoded frames only, which takes more.
         fast_render: Draw a foreign MuJoCo model without shadows, reflections and multisampling,
             and say what that saves.
         json: Print the summary as JSON.
@@ -83,13 +81,12 @@ def collect(
     from goalsight.data.collect import CollectConfig, load_mix
     from goalsight.data.collect import collect as run
 
+    workers = _cores() if workers is None else workers
     try:
         config = CollectConfig(
             env=_faster(env, size) if fast_render else env,
-            episodes=episodes, out=out, policy=policy,
-            workers=_cores() if workers is None else workers,
-            seed=seed, size=size, steps=steps, video=video,
-            mix=None if mix is None else load_mix(mix),
+            episodes=episodes, out=out, policy=policy, workers=workers, seed=seed, size=size,
+            steps=steps, video=video, mix=None if mix is None else load_mix(mix),
         )  # fmt: skip
     except ValueError as error:
         raise UserError(str(error)) from error

@@ -115,11 +115,15 @@ COMMANDS: dict[str, Command] = {
         ),
         _command("perf collect", "control steps a second, beside physics and bare render"),
         _command(
+            "perf plan",
+            "milliseconds a plan, beside its matrix products and the plain way",
+            module="perf_plan",
+        ),
+        _command(
             "perf memory",
             "milliseconds to a sub-goal out of a million latents",
             module="perf_memory",
         ),
-        _command("perf plan", "milliseconds a plan, beside its matrix products alone"),
         _command(
             "perf data",
             "clips a second from videos and cache, beside copying memory",

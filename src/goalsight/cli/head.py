@@ -29,10 +29,9 @@ def probe(
 ) -> int:
     """Teach a model to read state variables off its latents, for a decoded-state cost.
 
-    Fitted on encoded frames and on what the model imagines 1 to BLOCKS ahead, judged on held-out
-    episodes. Writes OUT/checkpoint (the model as it was, and the head), OUT/probe.json and
-    OUT/probe.png. Variables named state.* are simulator labels: the card and every report of a
-    benchmark say so.
+    Fitted on encoded frames and on what the model imagines 1 to BLOCKS ahead. Writes
+    OUT/checkpoint (the model as it was, and the head), OUT/probe.json and OUT/probe.png. Variables
+    named state.* are simulator labels: the card and every report of a benchmark say so.
 
     Args:
         checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
@@ -67,20 +66,14 @@ def probe(
     test = choose(subject.held_out(blocks, windows, seed), names)
     fitted = fit_head(subject.model.config, fit, test, kind=kind, seed=seed)
     values, figure = about(subject) | report_values(fitted.report), draw_probe(fitted.report)
+    how = {"kind": kind, "blocks": blocks, "windows": len(fit.encoded), "seed": seed}
     save_with_head(
         str(subject.checkpoint["path"]),
         out,
         "probe",
         fitted.options,
         fitted.head.state_dict(),
-        how={
-            "kind": kind,
-            "variables": names,
-            "blocks": blocks,
-            "windows": len(fit.encoded),
-            "seed": seed,
-            "dataset": subject.dataset.fingerprint(),
-        },
+        how=how | {"variables": names, "dataset": subject.dataset.fingerprint()},
         labels_used=fitted.labels_used,
         metrics=fitted.metrics(),
     )

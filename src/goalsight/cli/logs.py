@@ -5,9 +5,12 @@ from __future__ import annotations
 import json as jsonlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from goalsight.errors import UserError
+
+if TYPE_CHECKING:
+    from goalsight.data.logs import ExportSummary, ImportSummary
 
 
 def import_(
@@ -58,9 +61,6 @@ def import_(
         video: h264 writes an mp4 per episode; none keeps decoded frames, without any loss.
         json: Print the summary as JSON.
 
-    Raises:
-        UserError: if a setting does not fit the log.
-
     Example:
         goalsight data import my-lerobot-set --out runs/mine --camera top --control-hz 10
     """
@@ -79,15 +79,20 @@ def import_(
         raise UserError(str(error)) from error
     with delayed_bar("Importing") as report:
         summary = import_log(config, report)
-    if json:
-        print(jsonlib.dumps(asdict(summary) | {"path": str(summary.path)}))
-        return
+    print(_as_json(summary) if json else _in_words(summary))
+
+
+def _in_words(summary: ImportSummary) -> str:
     before = f", {summary.kept} of them there before" if summary.kept else ""
-    print(
+    return (
         f"{summary.path}: {summary.episodes} episodes{before}, {summary.frames} frames of "
         f"{summary.camera} at {summary.control_hz:g} Hz\n"
         f"actions are scaled to [-1, 1] by {_ORIGIN[summary.bounds_from]}"
     )
+
+
+def _as_json(summary: ImportSummary | ExportSummary) -> str:
+    return jsonlib.dumps(asdict(summary) | {"path": str(summary.path)})
 
 
 _ORIGIN = {
@@ -115,13 +120,11 @@ def export(path: Path, *, out: Path, json: bool = False) -> None:
     dataset = open_dataset(path)
     with delayed_bar("Exporting") as report:
         summary = export_dataset(dataset, out, report)
-    if json:
-        print(jsonlib.dumps(asdict(summary) | {"path": str(summary.path)}))
-        return
-    print(
+    words = (
         f"{summary.path}: LeRobot v3, {summary.episodes} episodes, {summary.frames} frames in "
         f"{summary.video_key}"
     )
+    print(_as_json(summary) if json else words)
 
 
 def _numbers(text: str | None, flag: str) -> tuple[float, ...] | None:

@@ -26,8 +26,8 @@ def eval_offline(
     """Judge a model by held-out logs: no robot, no simulator.
 
     Open-loop error by blocks ahead beside copy-last; action recovery by the inverse head and by
-    planning to recorded goals; goal ranking, whether the plan that was recorded is among the best
-    of PLANS by the model's own cost. All with 95 % intervals over held-out episodes.
+    planning to the next recorded frame; goal ranking, whether the plan that was recorded is among
+    the best of PLANS by the model's own cost. All with 95 % intervals over held-out episodes.
 
     Args:
         checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
@@ -35,7 +35,7 @@ def eval_offline(
         out: Folder for offline.json and offline.png; without it they are not written.
         blocks: Action blocks of the open-loop error.
         windows: Held-out windows of it; all there are if fewer.
-        goal_blocks: Action blocks from a moment to its goal.
+        goal_blocks: Action blocks from a moment to its goal, for the ranking.
         moments: Held-out moments to plan from and to rank; all there are if fewer.
         plans: Plans that the recorded one is ranked among, itself included.
         seed: Of everything random.

@@ -1,4 +1,4 @@
-"""`goalsight perf`: how fast the two inner loops are here, each beside its floor.
+"""`goalsight perf collect`, and what it shares with `goalsight perf plan`: a loop and its floor.
 
 A benchmark, not a test: a number means something beside its floor, on a machine that does nothing
 else.
@@ -13,12 +13,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from goalsight.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,71 +78,7 @@ def collect(
         floor_milliseconds=_simulation_floor(env, size),
         hardware=hardware(),
     )
-    _print(measurement, json, unit="control steps/s")
-
-
-def plan(
-    *,
-    size: Literal["tiny", "small", "base"] = "tiny",
-    samples: int = 200,
-    iterations: int = 5,
-    horizon: int = 5,
-    decisions: int = 20,
-    threads: int = 1,
-    device: str = "cpu",
-    json: bool = False,
-) -> None:
-    """Measure one planning decision at batch 1, beside the predictor's matrix products alone.
-
-    The model is untrained: its numbers differ, its cost does not.
-
-    Args:
-        size: of the world model.
-        samples: candidate plans per iteration.
-        iterations: refits of the sampling distribution.
-        horizon: action blocks looked ahead.
-        decisions: decisions to time, after a few to warm up.
-        threads: processor threads PyTorch may use.
-        device: where the model runs, such as cpu or cuda.
-        json: print JSON for a machine to read.
-
-    Example:
-        goalsight perf plan --samples 200 --iterations 5 --horizon 5
-    """
-    import torch
-
-    from goalsight.models import WorldModel, WorldModelConfig
-    from goalsight.provenance import hardware
-    from goalsight_planners import CEMConfig
-
-    torch.set_num_threads(threads)
-    model = WorldModel(WorldModelConfig(size=size)).to(device).eval()
-    try:
-        search = CEMConfig(
-            horizon=horizon,
-            block=model.config.frameskip,
-            samples=samples,
-            iterations=iterations,
-            elites=max(2, samples // 10),
-        )
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    products = _matrix_products(model.predictor, samples, device)
-
-    def floor() -> None:
-        for _ in range(iterations * horizon):
-            products()
-
-    with torch.inference_mode():
-        measurement = Measurement(
-            what=f"one decision: {size}, {samples} samples x {iterations} iterations x {horizon} "
-            f"blocks, {device}, {threads} threads",
-            milliseconds=_median_ms(_decision(model, search, device), decisions, device),
-            floor="the predictor's matrix products",
-            floor_milliseconds=_median_ms(floor, decisions, device),
-            hardware=hardware(),
-        )
-    _print(measurement, json, unit="decisions/s")
+    print_measurement(measurement, json, unit="control steps/s")
 
 
 def _simulation_floor(env_id: str, size: int, steps: int = 200) -> float:
@@ -168,57 +101,12 @@ def _simulation_floor(env_id: str, size: int, steps: int = 200) -> float:
             renderer.update_scene(inner.data, inner.camera)
             renderer.render()
 
-        milliseconds = _median_ms(step, steps, "cpu")
+        milliseconds = median_ms(step, steps, "cpu")
     env.close()
     return milliseconds
 
 
-def _decision(model: nn.Module, search: object, device: str) -> Callable[[], None]:
-    """A function that looks once and plans once, as an agent does."""
-    import torch
-
-    from goalsight.energies import goal_energy
-    from goalsight.models import WorldModel
-    from goalsight_planners import CEMConfig, cem
-
-    assert isinstance(model, WorldModel)
-    assert isinstance(search, CEMConfig)
-    pixels = model.config.image_size
-    frames = torch.zeros(1, 1, 3, pixels, pixels, dtype=torch.uint8, device=device)
-    goal = model.encode(frames + 1)[:, -1]
-    ones = torch.ones(model.config.action_dim, device=device)
-    generator = torch.Generator(device).manual_seed(0)
-
-    def decide() -> None:
-        context = model.encode(frames)
-
-        def cost(plans: torch.Tensor) -> torch.Tensor:
-            return goal_energy(model.rollout(context, plans), goal)[..., -1]
-
-        cem(cost, None, (-ones, ones), search, [generator])
-
-    return decide
-
-
-def _matrix_products(predictor: nn.Module, rows: int, device: str) -> Callable[[], None]:
-    """A function that does the products of the predictor's layers for so many plans, no more."""
-    import torch
-
-    pairs = [
-        (torch.ones(rows, layer.in_features, device=device), layer.weight.detach().T.contiguous())
-        for layer in predictor.modules()
-        if isinstance(layer, torch.nn.Linear)
-    ]
-    outputs = [left @ right for left, right in pairs]
-
-    def multiply() -> None:
-        for (left, right), output in zip(pairs, outputs, strict=True):
-            torch.mm(left, right, out=output)
-
-    return multiply
-
-
-def _median_ms(turn: Callable[[], None], times: int, device: str) -> float:
+def median_ms(turn: Callable[[], None], times: int, device: str) -> float:
     """Median milliseconds of a function, after three turns to warm up."""
     took = []
     for number in range(times + 3):
@@ -233,7 +121,7 @@ def _median_ms(turn: Callable[[], None], times: int, device: str) -> float:
     return statistics.median(took) * 1e3
 
 
-def _print(measurement: Measurement, json: bool, unit: str) -> None:
+def print_measurement(measurement: Measurement, json: bool, unit: str) -> None:
     """For a machine or for a person."""
     if json:
         print(jsonlib.dumps(asdict(measurement) | {"overhead": measurement.overhead}, indent=2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import re
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,28 +83,26 @@ def plan(
     from goalsight.agent import Agent
     from goalsight.benchmark.settings import agent_config
     from goalsight.benchmark.tasks import as_trained, make_env, task_of
-    from goalsight.cli.goals import CHANGE, parse_region, read_goals
+    from goalsight.cli.goals import read_goals, with_region
 
     check_numbers(steps, seed)
     check_out(out)
-    region, config = parse_region(goal_region), agent_config(settings)
-    if region == CHANGE:
-        config = replace(config, cost=replace(config.cost, region=CHANGE))
+    region, config = with_region(goal_region, agent_config(settings))
     agent = Agent.load(checkpoint, config=config, device=device, memory=memory)
     world = make_env(env := as_trained(env, agent.card), size=agent.image_size, observe_pixels=True)
     observation, _ = world.reset(seed=seed)
     check_fit(agent, world)
     pictures = read_goals(goal, agent.image_size) if goal else task_of(world).goal_image()[None]
-    agent.reset(pictures, seed, None if region == CHANGE else region)
+    agent.reset(pictures, seed, region)
     record = run(agent, world, observation, steps)
     about: dict[str, Any] = {
         "env": env,
-        "checkpoint": {"name": agent.name, "sha256": agent.checkpoint_sha256},
         "seed": seed,
+        "checkpoint": {"name": agent.name, "sha256": agent.checkpoint_sha256},
         "region": region or config.cost.region,
     }
     result = about | _result(record, world, goal or [])
-    write(out, result, record, pictures, result["control_dt"])
+    write(out, result, record, pictures)
     world.close()
     print(jsonlib.dumps(result) if json else summary(out, result))
     return 0
@@ -221,7 +219,6 @@ def write(
     result: dict[str, Any],
     record: Record,
     goals: NDArray[np.uint8],
-    control_dt: float,
 ) -> None:
     """Write the files of a plan; plan.json last, it says that the others are whole."""
     from PIL import Image
@@ -231,7 +228,7 @@ def write(
     from goalsight.report.video import write_video
 
     out.mkdir(parents=True, exist_ok=True)
-    frames = np.stack(record.frames)
+    frames, control_dt = np.stack(record.frames), result["control_dt"]
     for number, goal in enumerate(goals, 1):
         Image.fromarray(goal).save(out / (GOAL if len(goals) == 1 else f"goal-{number}.png"))
     shown = np.stack([_shaded(goal, record.weights.get(i)) for i, goal in enumerate(goals)])

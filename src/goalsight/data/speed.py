@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 import goalsight
 from goalsight.data import format as layout
@@ -84,30 +85,12 @@ def measure_reading(
     windows = Windows(dataset, episodes, frames, frameskip, memory_limit=0)
     rng = np.random.default_rng(seed)
     offsets = np.arange(frames) * frameskip
-
-    def order(count: int) -> list[int]:
-        chosen: list[int] = rng.integers(len(windows), size=count).tolist()
-        return chosen
-
-    def from_cache() -> float:
-        chosen = order(clips)
-        began = time.perf_counter()
-        for at in range(0, clips, batch):
-            windows.__getitems__(chosen[at : at + batch])
-        return clips / (time.perf_counter() - began)
-
-    def from_video(reader: Reader) -> float:
-        places = [windows.locate(index) for index in order(DECODED_CLIPS)]
-        began = time.perf_counter()
-        for episode, first in places:
-            path = dataset.path / layout.frames_path(dataset.provenance, episode)
-            read_frames_at(path, first + offsets, reader)
-        return DECODED_CLIPS / (time.perf_counter() - began)
-
-    from_cache()  # warm
-    sources: dict[str, Callable[[], float]] = {"cache": from_cache}
+    sources: dict[str, Callable[[], float]] = {}
     if dataset.provenance.video == "h264":
-        sources = {**{reader: partial(from_video, reader) for reader in READERS}, **sources}
+        for reader in READERS:
+            sources[reader] = partial(_from_videos, windows, offsets, reader, rng)
+    sources["cache"] = partial(_from_cache, windows, batch, clips, rng)
+    sources["cache"]()  # warm
     sources["memcpy"] = _copier(frames * dataset.size**2 * 3, clips)
     found: dict[str, list[float]] = {name: [] for name in sources}
     for number in range(rounds):  # one of each in turn: what else the machine does hits all alike
@@ -124,6 +107,29 @@ def measure_reading(
         memcpy_clips_per_s=medians.pop("memcpy"),
         clips_per_s=medians,
     )
+
+
+def _from_cache(windows: Windows, batch: int, clips: int, rng: np.random.Generator) -> float:
+    """Clips a second in batches of random windows."""
+    chosen = rng.integers(len(windows), size=clips).tolist()
+    began = time.perf_counter()
+    for at in range(0, clips, batch):
+        windows.__getitems__(chosen[at : at + batch])
+    return clips / (time.perf_counter() - began)
+
+
+def _from_videos(
+    windows: Windows, offsets: NDArray[np.int64], reader: Reader, rng: np.random.Generator
+) -> float:
+    """Clips a second of random windows, each decoded out of its mp4."""
+    dataset = windows.dataset
+    chosen = rng.integers(len(windows), size=DECODED_CLIPS).tolist()
+    places = [windows.locate(index) for index in chosen]
+    began = time.perf_counter()
+    for episode, first in places:
+        path = dataset.path / layout.frames_path(dataset.provenance, episode)
+        read_frames_at(path, first + offsets, reader)
+    return DECODED_CLIPS / (time.perf_counter() - began)
 
 
 def _copier(size: int, clips: int) -> Callable[[], float]:

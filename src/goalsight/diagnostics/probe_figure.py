@@ -76,7 +76,8 @@ def _draw_bars(axes: Axes, report: ProbeReport) -> None:
     )  # fmt: skip
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.text(1.02, -0.9, f"{report.probes[-1]} error", fontsize=8, style="italic")
+    error = f"{report.probes[-1]} error"
+    axes.text(1.02, 1.01, error, fontsize=8, style="italic", transform=axes.transAxes)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
 
 

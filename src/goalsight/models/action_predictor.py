@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from math import isqrt
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from goalsight.models.causal_block import Angles, Block, positions, rotations, turning, zero
 from goalsight.models.config import Conditioning, Size
+from goalsight.models.imagination import Imagination
 from goalsight.models.predictor import Predictor
-from goalsight.models.vit import attend
-
-HEAD = 32
-"""Dimensions of an attention head."""
+from goalsight.models.window import WindowImagination
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +21,30 @@ class TransformerWidths:
     """What a size stands for in the transformer."""
 
     width: int
-    """Dimensions of a token inside, a multiple of `HEAD`."""
+    """Dimensions of a token inside; without `heads` a multiple of `head`."""
     depth: int
     """Blocks."""
     mlp: int = 4
     """Units of a block's perceptron, as a multiple of `width`."""
+    hidden: int | None = None
+    """Units of a block's perceptron where they are no multiple of `width`; None: `mlp` says."""
+    head: int = 32
+    """Dimensions of an attention head, at least 6."""
+    heads: int | None = None
+    """Heads of the attention; None: as many as fit into `width`."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where a field is out of its range."""
+        if self.heads is None and self.width % self.head:
+            raise ValueError(
+                f"width must be a multiple of head, got {self.width} and {self.head}; "
+                "or say how many heads"
+            )
+        if self.head < 6 or self.depth < 1 or (self.heads or 1) < 1:
+            raise ValueError(
+                f"head must be at least 6, depth and heads at least 1, got {self.head}, "
+                f"{self.depth} and {self.heads}"
+            )
 
 
 TRANSFORMER_SIZES: dict[Size, TransformerWidths] = {
@@ -87,23 +104,37 @@ class TransformerPredictor(Predictor):
         self.from_action = nn.Linear(action_values, width)
         self.from_proprio = nn.Linear(proprio_dim, width) if proprio_dim else None
         self.blocks = nn.ModuleList(
-            Block(width, widths.mlp * width, conditioned=not self._tokens)
+            Block(
+                width,
+                widths.hidden or widths.mlp * width,
+                heads=widths.heads or width // widths.head,
+                head=widths.head,
+                conditioned=not self._tokens,
+            )
             for _ in range(widths.depth)
         )
         self.norm = nn.LayerNorm(width)
-        self.to_latent = _zero(nn.Linear(width, dim))
-        self.to_proprio = _zero(nn.Linear(width, proprio_dim)) if proprio_dim else None
+        self.to_latent = zero(nn.Linear(width, dim))
+        self.to_proprio = zero(nn.Linear(width, proprio_dim)) if proprio_dim else None
         self._extra = (1 + bool(proprio_dim)) if self._tokens else 0
-        positions = _positions(context, self._extra, isqrt(patches))
-        rotations = _rotations(positions, HEAD)
-        self.register_buffer("_cos", rotations.cos(), persistent=False)
-        self.register_buffer("_sin", rotations.sin(), persistent=False)
-        frame = positions[:, 0]
+        self.unread = 1 if self._tokens else 0
+        places = positions(context, self._extra, isqrt(patches))
+        cos, sin = turning(rotations(places, widths.head), widths.head)
+        self.register_buffer("_cos", cos, persistent=False)
+        self.register_buffer("_sin", sin, persistent=False)
+        frame = places[:, 0]
         self.register_buffer("_sees", frame[:, None] >= frame, persistent=False)
 
     _cos: Tensor
     _sin: Tensor
     _sees: Tensor
+    unread: int
+    """Tokens at the head of a frame that nothing is read from: the action's."""
+
+    @property
+    def layers(self) -> list[Block]:
+        """The blocks in order."""
+        return [block for block in self.blocks if isinstance(block, Block)]
 
     def forward(
         self, z: Tensor, actions: Tensor, proprio: Tensor | None = None
@@ -139,112 +170,64 @@ class TransformerPredictor(Predictor):
         Returns:
             (N, T, P, D) latents and (N, T, Q) proprio one block later.
         """
-        robot = [self.from_action(actions)]
-        if self.from_proprio is not None:
-            robot.append(self.from_proprio(proprio))
-        x, condition = self.from_latent(z), None
-        if self._tokens:
-            x = torch.cat((torch.stack(robot, dim=2).to(x.dtype), x), dim=2)
-        else:
-            condition = F.silu(torch.stack(robot).sum(0))[:, :, None]
-        length = x.shape[1] * x.shape[2]
-        # Tokens of a single frame all see each other: no mask, which lets attention run fused.
-        sees = None if x.shape[1] == 1 else self._sees[:length, :length]
-        for block in self.blocks:
-            x = block(x, self._cos[:length], self._sin[:length], sees, condition)
-        x = self.norm(x)
-        z_next = z + self.to_latent(x[:, :, self._extra :]).to(z.dtype)
-        if self.to_proprio is None or proprio is None:
-            return z_next, None
-        summary = x[:, :, 1] if self._tokens else x.mean(2)
-        return z_next, proprio + self.to_proprio(summary).to(proprio.dtype)
+        x, condition = self.embed(z, actions, proprio)
+        angles, sees = self.geometry(0, x.shape[1])
+        for block in self.layers:
+            x = block(x, angles, sees, condition)
+        return self.read(x[:, :, self.unread :], z, proprio)
 
+    def imagine(self, z: Tensor, past: Tensor | None, proprio: Tensor | None) -> Imagination:
+        """See `Predictor.imagine`."""
+        return WindowImagination(self, z, past, proprio)
 
-class Block(nn.Module):
-    """A pre-norm transformer block over the tokens of some frames, optionally conditioned."""
-
-    def __init__(self, width: int, hidden: int, *, conditioned: bool) -> None:
-        """Build attention and perceptron.
-
-        Args:
-            width: dimensions of a token.
-            hidden: units of the perceptron.
-            conditioned: whether a condition shifts, scales and gates both (AdaLN-zero).
-        """
-        super().__init__()
-        self.norm1 = nn.LayerNorm(width, elementwise_affine=not conditioned)
-        self.norm2 = nn.LayerNorm(width, elementwise_affine=not conditioned)
-        self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
-        self.modulate = _zero(nn.Linear(width, 6 * width)) if conditioned else None
-
-    def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, sees: Tensor | None, condition: Tensor | None
-    ) -> Tensor:
-        """Mix tokens.
-
-        Args:
-            x: (N, T, S, W) tokens of T frames.
-            cos: (T * S, pairs) of the rotary angles.
-            sin: likewise.
-            sees: (T * S, T * S) whether the token of a row sees that of a column; None: all.
-            condition: (N, T, 1, W) of each frame, for conditioned blocks.
+    def embed(
+        self, z: Tensor, actions: Tensor, proprio: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Tokens of frames before the first block; arguments as `_predict`'s.
 
         Returns:
-            (N, T, S, W) tokens.
+            (N, T, S, W) tokens, and the (N, T, 1, W) condition of each frame or None.
         """
-        if self.modulate is None:
-            x = x + self._attend(self.norm1(x), cos, sin, sees)
-            out: Tensor = x + self.mlp(self.norm2(x))
-            return out
-        modulation: Tensor = self.modulate(condition)
-        shift1, scale1, gate1, shift2, scale2, gate2 = modulation.chunk(6, dim=-1)
-        x = x + gate1 * self._attend(self.norm1(x) * (1 + scale1) + shift1, cos, sin, sees)
-        change: Tensor = self.mlp(self.norm2(x) * (1 + scale2) + shift2)
-        return x + gate2 * change
+        return self.embed_with(z, self.from_action(actions), proprio)
 
-    def _attend(self, x: Tensor, cos: Tensor, sin: Tensor, sees: Tensor | None) -> Tensor:
-        q, k, v = rearrange(self.qkv(x), "n t s (i h d) -> i n h (t s) d", i=3, d=HEAD).unbind(0)
-        mixed = attend(rotate(q, cos, sin), rotate(k, cos, sin), v, sees)
-        out: Tensor = self.project(rearrange(mixed, "n h (t s) d -> n t s (h d)", t=x.shape[1]))
-        return out
+    def embed_with(
+        self, z: Tensor, action: Tensor, proprio: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """As `embed`, with actions (N, T, W) that are embedded already."""
+        robot = [action]
+        if self.from_proprio is not None:
+            robot.append(self.from_proprio(proprio))
+        x = self.from_latent(z)
+        if not self._tokens:
+            return x, F.silu(torch.stack(robot).sum(0))[:, :, None]
+        return torch.cat((torch.stack(robot, dim=2).to(x.dtype), x), dim=2), None
 
+    def geometry(self, before: int, frames: int) -> tuple[Angles, Tensor | None]:
+        """Where the tokens of frames `before` to `before + frames` of a window are.
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions (RoFormer, arXiv:2104.09864): turn pairs of dimensions by angles.
+        Returns:
+            Their rotary angles, and (own tokens, tokens so far) which sees which; None where all
+            see all, which lets attention run fused.
+        """
+        tokens = len(self._cos) // self.context
+        own = slice(before * tokens, (before + frames) * tokens)
+        sees = None if frames == 1 else self._sees[own, : own.stop]
+        return (self._cos[own], self._sin[own]), sees
 
-    The product of two rotated vectors depends on the difference of their positions alone.
+    def read(self, x: Tensor, z: Tensor, proprio: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """What tokens say of the next frame.
 
-    Args:
-        x: (..., L, d) queries or keys.
-        cos: (L, pairs) of the angles, 2 * pairs <= d; dimensions beyond stay as they are.
-        sin: likewise.
-
-    Returns:
-        (..., L, d) of the same dtype.
-    """
-    pairs = cos.shape[-1]
-    a, b, rest = x[..., :pairs], x[..., pairs : 2 * pairs], x[..., 2 * pairs :]
-    return torch.cat((a * cos - b * sin, a * sin + b * cos, rest), dim=-1).to(x.dtype)
-
-
-def _positions(frames: int, extra: int, side: int) -> Tensor:
-    """(frames * (extra + side^2), 3) frame, row and column of every token.
-
-    Action and proprio are nowhere in the picture: they turn with time alone, as in V-JEPA 2-AC.
-    """
-    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
-    patches = torch.stack((rows.flatten(), columns.flatten()), dim=-1)
-    one = torch.cat((torch.zeros(extra, 2, dtype=patches.dtype), patches))
-    times = torch.arange(frames).repeat_interleave(len(one))
-    return torch.cat((times[:, None], one.repeat(frames, 1)), dim=-1)
-
-
-def _rotations(positions: Tensor, dim: int) -> Tensor:
-    """(L, 3) positions to (L, pairs) angles [rad]; a third of the pairs for each axis."""
-    each = dim // 6
-    frequencies = 10000.0 ** (-torch.arange(each) / each)
-    return (positions[..., None] * frequencies).flatten(1)
+        Args:
+            x: (N, T, S - unread, W) tokens behind the last block.
+            z: (N, T, P, D) latents of their own frames.
+            proprio: (N, T, Q) standardised proprio, or None.
+        """
+        x = self.norm(x)
+        z_next = z + self.to_latent(x[:, :, x.shape[2] - z.shape[2] :]).to(z.dtype)
+        if self.to_proprio is None or proprio is None:
+            return z_next, None
+        summary = x[:, :, 0] if self._tokens else x.mean(2)
+        return z_next, proprio + self.to_proprio(summary).to(proprio.dtype)
 
 
 def _windows(x: Tensor, length: int) -> Tensor:
@@ -256,10 +239,3 @@ def _stitch(x: Tensor, windows: int) -> Tensor:
     """(N * W, length, ...) of `_windows` to (N, T, ...): each frame from its fullest history."""
     x = x.reshape(-1, windows, *x.shape[1:])
     return torch.cat((x[:, 0, :-1], x[:, :, -1]), dim=1)
-
-
-def _zero(layer: nn.Linear) -> nn.Linear:
-    """A layer that puts out zeros until it has learned."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer

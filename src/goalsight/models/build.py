@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, replace
 
-from goalsight.models.action_predictor import TRANSFORMER_SIZES, TransformerPredictor
+from goalsight.models.action_predictor import (
+    TRANSFORMER_SIZES,
+    TransformerPredictor,
+    TransformerWidths,
+)
 from goalsight.models.config import SIZES, Widths, WorldModelConfig
 from goalsight.models.encoder import ConvEncoder, Encoder
 from goalsight.models.grid import ConvGridEncoder, GridPredictor
@@ -32,6 +37,10 @@ def build_predictor(config: WorldModelConfig, patches: int, dim: int) -> Predict
     Raises:
         ValueError: if there is no such predictor; lists those that exist.
     """
+    if config.predictor_options and config.predictor != "transformer":
+        raise ValueError(
+            f"predictor_options are the transformer's, predictor {config.predictor} has none"
+        )
     if config.predictor not in PREDICTORS:
         raise ValueError(
             f"predictor must be one of {', '.join(PREDICTORS)}, got {config.predictor!r}"
@@ -130,11 +139,23 @@ def _transformer(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
         patches,
         dim,
         _action_values(config),
-        TRANSFORMER_SIZES[config.size],
+        _transformer_widths(config),
         context=config.context,
         proprio_dim=config.proprio_dim,
         conditioning=config.conditioning,
     )
+
+
+def _transformer_widths(config: WorldModelConfig) -> TransformerWidths:
+    """The size's, with the options of the config in their place.
+
+    Raises:
+        ValueError: if there is no such option, lists those that exist; or if they do not fit.
+    """
+    known = [field.name for field in fields(TransformerWidths)]
+    if unknown := [name for name in config.predictor_options if name not in known]:
+        raise ValueError(f"no predictor option {unknown[0]!r}; there are: {', '.join(known)}")
+    return replace(TRANSFORMER_SIZES[config.size], **config.predictor_options)
 
 
 def _vjepa(config: WorldModelConfig) -> Encoder:

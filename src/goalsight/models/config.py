@@ -38,6 +38,9 @@ class WorldModelConfig:
     """Frames the predictor looks back, the present one included, 1 to 3."""
     conditioning: Conditioning = "tokens"
     """How actions and proprio enter the transformer: tokens of their own, or adaptive norms."""
+    predictor_options: dict[str, Any] = field(default_factory=dict)
+    """Of the transformer where they differ from the size's, such as `{depth: 6, heads: 16, head:
+    64}`; `goalsight.models.action_predictor.TransformerWidths` lists them."""
     heads: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Options of the optional heads there are, by name; `goalsight.models.heads` lists them."""
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from goalsight.models.encoder import ConvTrunk, Encoder, check_multiple_of_16, patchify
 from goalsight.models.norm import BatchNorm
 from goalsight.models.predictor import (
-    Predictor,
+    PresentPredictor,
     ProprioPort,
     ResidualBlock,
     flat_blocks,
@@ -82,7 +82,7 @@ class MixerBlock(nn.Module):
         return out
 
 
-class GridPredictor(Predictor):
+class GridPredictor(PresentPredictor):
     """z_next = z + f(z, a) over all tokens of a frame at once, at the cost of perceptrons.
 
     What leaves one cell enters the next, so tokens must exchange; a mixer does that at a small
@@ -117,11 +117,15 @@ class GridPredictor(Predictor):
         self.norm, self.out = nn.LayerNorm(width), zero_linear(width, latent)
         self.port = ProprioPort(proprio, width) if proprio else None
 
-    def forward(
-        self, z: Tensor, actions: Tensor, proprio: Tensor | None = None
+    def act(self, actions: Tensor) -> tuple[Tensor, ...]:
+        """See `PresentPredictor.act`."""
+        return (self.from_action(flat_blocks(actions)),)
+
+    def step(
+        self, z: Tensor, acted: tuple[Tensor, ...], proprio: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """See `Predictor.forward`."""
-        hidden = self.from_latent(z) + self.from_action(flat_blocks(actions)) + self.where
+        """See `PresentPredictor.step`."""
+        hidden = self.from_latent(z) + self.where + acted[0]
         if self.port is not None:
             hidden = hidden + self.port.embed(proprio)
         hidden = self.norm(self.blocks(hidden))

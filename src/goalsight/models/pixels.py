@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from goalsight.models.encoder import PATCH, ConvTrunk, Encoder, check_multiple_of_16
 from goalsight.models.predictor import (
-    Predictor,
+    PresentPredictor,
     ProprioPort,
     ResidualBlock,
     flat_blocks,
@@ -66,7 +66,7 @@ class Upsampler(nn.Module):
         return rearrange(patches, "n h w (i j c) -> n c (h i) (w j)", i=PATCH, j=PATCH)
 
 
-class PixelPredictor(Predictor):
+class PixelPredictor(PresentPredictor):
     """Draws the next picture: next = (1 - m) picture + m drawn, fed back in rollouts.
 
     The convolutional layers of the encoders, an action-conditioned perceptron as wide and deep as
@@ -110,25 +110,37 @@ class PixelPredictor(Predictor):
         self.norm, self.to_map = nn.LayerNorm(width), nn.Linear(width, features)
         self.port = ProprioPort(proprio, width) if proprio else None
 
-    def forward(
-        self, z: Tensor, actions: Tensor, proprio: Tensor | None = None
+    def act(self, actions: Tensor) -> tuple[Tensor, ...]:
+        """See `PresentPredictor.act`."""
+        return (self.from_action(flat_blocks(actions)),)
+
+    def step(
+        self, z: Tensor, acted: tuple[Tensor, ...], proprio: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """See `Predictor.forward`; latents are pictures as `PixelEncoder` makes them."""
+        """See `PresentPredictor.step`; latents are pictures as `PixelEncoder` makes them."""
         pictures = z.reshape(-1, 3, self.image_size, self.image_size)
         patches = rearrange(pictures, "n c (h i) (w j) -> n h w (i j c)", i=PATCH, j=PATCH)
         seen = self.trunk(2.0 * patches)  # [-2, 2], as the encoders have it
         flat = self.from_picture(rearrange(seen, "n c h w -> n (h w c)"))
-        hidden = flat.reshape(*z.shape[:-1], -1) + self.from_action(flat_blocks(actions))
+        hidden = flat.reshape(*z.shape[:-1], -1) + acted[0]
         if self.port is not None:
             hidden = hidden + self.port.embed(proprio)
         hidden = self.norm(self.blocks(torch.relu(hidden)))
+        # In a rollout's first step one picture is the start of all plans; it was looked at once.
+        seen, pictures = (
+            x.reshape(*z.shape[:-1], *x.shape[1:]).expand(*hidden.shape[:-1], *x.shape[1:])
+            for x in (seen, pictures)
+        )
+        seen, pictures = seen.flatten(0, -4), pictures.flatten(0, -4)
         # What is where comes from the map itself, what the action does to it from the perceptron.
         drawn = rearrange(
             self.to_map(hidden.flatten(0, -2)), "n (h w c) -> n c h w", h=self.side, w=self.side
         )
         painted = self.upsampler(torch.relu(seen + drawn)).float()
         mask = torch.sigmoid(painted[:, 3:] - MOSTLY_OLD)
-        z_next = (pictures + mask * (painted[:, :3].tanh() - pictures)).reshape(z.shape)
+        z_next = (pictures + mask * (painted[:, :3].tanh() - pictures)).reshape(
+            *hidden.shape[:-1], -1
+        )
         if self.port is None or proprio is None:
             return z_next, None
         return z_next, self.port.step(proprio, hidden)

@@ -8,6 +8,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from goalsight.models.imagination import Imagination, StepByStep, Unrolled
+
 
 class ResidualBlock(nn.Module):
     """x + f(x), f a two-layer perceptron behind a layer norm."""
@@ -49,6 +51,44 @@ class Predictor(nn.Module):
             later or None.
         """
 
+    def imagine(self, z: Tensor, past: Tensor | None, proprio: Tensor | None) -> Imagination:
+        """A session of rollouts that all start from one history, for one decision.
+
+        Args:
+            z: (B, T, P, D) latents of the last frames, the present one last; T <= `context`.
+            past: (B, T-1, K, A) blocks between them; None if T is 1.
+            proprio: (B, T, Q) standardised proprio at them, for predictors that use it.
+
+        Returns:
+            A function of plans (B, N, H, K, A) to latents (B, N, H, P, D).
+        """
+        return StepByStep(self, z, past, proprio)
+
+
+class PresentPredictor(Predictor):
+    """A predictor that sees the present frame only, in two parts: the block's and the frame's."""
+
+    @abstractmethod
+    def act(self, actions: Tensor) -> tuple[Tensor, ...]:
+        """What blocks (*B, T, K, A) do whatever the frame: parts (*B, T, 1, ...) for `step`."""
+
+    @abstractmethod
+    def step(
+        self, z: Tensor, acted: tuple[Tensor, ...], proprio: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """As `forward`, with what `act` made of the actions; z and proprio may be broadcast."""
+
+    def forward(
+        self, z: Tensor, actions: Tensor, proprio: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `Predictor.forward`."""
+        return self.step(z, self.act(actions), proprio)
+
+    def imagine(self, z: Tensor, past: Tensor | None, proprio: Tensor | None) -> Imagination:
+        """See `Predictor.imagine`."""
+        del past
+        return Unrolled(self, z[:, -1], None if proprio is None else proprio[:, -1])
+
 
 class ProprioPort(nn.Module):
     """How a perceptron takes in standardised proprio and says how it changes."""
@@ -81,7 +121,7 @@ class ProprioPort(nn.Module):
         return proprio + change.to(proprio.dtype)
 
 
-class ResidualPredictor(Predictor):
+class ResidualPredictor(PresentPredictor):
     """z_next = z + f(z, a): the network only learns what an action block changes.
 
     The residual step is the largest single gain in plannability that was measured on arms
@@ -117,11 +157,15 @@ class ResidualPredictor(Predictor):
         self.norm, self.out = nn.LayerNorm(width), zero_linear(width, latent)
         self.port = ProprioPort(proprio, width) if proprio else None
 
-    def forward(
-        self, z: Tensor, actions: Tensor, proprio: Tensor | None = None
+    def act(self, actions: Tensor) -> tuple[Tensor, ...]:
+        """See `PresentPredictor.act`."""
+        return (self.from_action(flat_blocks(actions)),)
+
+    def step(
+        self, z: Tensor, acted: tuple[Tensor, ...], proprio: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """See `Predictor.forward`."""
-        hidden = self.from_latent(z) + self.from_action(flat_blocks(actions))
+        """See `PresentPredictor.step`."""
+        hidden = self.from_latent(z) + acted[0]
         if self.port is not None:
             hidden = hidden + self.port.embed(proprio)
         hidden = self.norm(self.blocks(torch.relu(hidden)))
@@ -132,7 +176,7 @@ class ResidualPredictor(Predictor):
         return z_next, self.port.step(proprio, hidden)
 
 
-class AffinePredictor(Predictor):
+class AffinePredictor(PresentPredictor):
     """s_next = A(a) s + b(a): affine in the state for every action block (SALT, 2609.33595).
 
     The state s is the latent, and beside it the proprio where there is some. The network looks at
@@ -158,13 +202,18 @@ class AffinePredictor(Predictor):
         self.into = nn.Linear(state, rank, bias=False)
         self.out = zero_linear(rank, state, bias=False)
 
-    def forward(
-        self, z: Tensor, actions: Tensor, proprio: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """See `Predictor.forward`."""
-        state = z if proprio is None else torch.cat((z, self._beside(z, proprio)), dim=-1)
+    def act(self, actions: Tensor) -> tuple[Tensor, ...]:
+        """See `PresentPredictor.act`: all of the network, which never looks at the state."""
         action = self.from_action(flat_blocks(actions))
-        change = self.out((1.0 + self.gain(action)) * self.into(state)) + self.shift(action)
+        return 1.0 + self.gain(action), self.shift(action)
+
+    def step(
+        self, z: Tensor, acted: tuple[Tensor, ...], proprio: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `PresentPredictor.step`."""
+        state = z if proprio is None else torch.cat((z, self._beside(z, proprio)), dim=-1)
+        gain, shift = acted
+        change = self.out(gain * self.into(state)) + shift
         step: Tensor = change.to(z.dtype)
         z_next = z + step[..., : z.shape[-1]]
         if proprio is None:

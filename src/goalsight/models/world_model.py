@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import torch
-from einops import rearrange, repeat
+from einops import rearrange
 from torch import Tensor, nn
 
 from goalsight.models.build import build_encoder, build_predictor
 from goalsight.models.config import SIZES, WorldModelConfig
+from goalsight.models.execution import Execution, Precision, executor
 from goalsight.models.heads import build_heads
+from goalsight.models.imagination import Imagination, Start
 from goalsight.models.predictor import InverseDynamics
 
 
@@ -32,6 +34,7 @@ class WorldModel(nn.Module):
         self.encoder = build_encoder(config)
         self.patches, self.latent_dim = self.encoder.patches, self.encoder.dim
         self.predictor = build_predictor(config, self.patches, self.latent_dim)
+        self._start: Start | None = None
         self.inverse = self._inverse_head() if config.inverse else None
         self.heads = build_heads(config, self.patches, self.latent_dim, config.heads)
         self.register_buffer("proprio_mean", torch.zeros(config.proprio_dim))
@@ -112,27 +115,51 @@ class WorldModel(nn.Module):
         Raises:
             ValueError: if a model that sees proprio is given none.
         """
-        seen = 1 if past is None else self.predictor.context
-        plan_axis = plans.shape[-4]
-        z = repeat(context[..., -seen:, :, :], "... t p d -> ... n t p d", n=plan_axis)
+        return self.imagine(context, past, proprio)(plans)
+
+    def imagine(
+        self, context: Tensor, past: Tensor | None = None, proprio: Tensor | None = None
+    ) -> Imagination:
+        """Begin to imagine plans from one observed history: what they share is computed here.
+
+        Args:
+            context: as `rollout`'s, like all others.
+            past: blocks between the frames.
+            proprio: at the frames.
+
+        Returns:
+            A function of plans, to call as often as wanted: what `rollout` returns for them.
+
+        Raises:
+            ValueError: if a model that sees proprio is given none.
+        """
+        seen = 1 if past is None else min(self.predictor.context, context.shape[-3])
+        batch = context.shape[:-3]
         known = self.standardise(proprio)
-        if known is not None:
-            known = repeat(known[..., -seen:, :], "... t q -> ... n t q", n=plan_axis)
-        actions = plans[..., :0, :, :]
-        if past is not None and z.shape[-3] > 1:
-            actions = repeat(
-                past[..., 1 - z.shape[-3] :, :, :], "... t k a -> ... n t k a", n=plan_axis
-            )
-        predicted = []
-        for block in torch.split(plans, 1, dim=-3):
-            actions = torch.cat((actions, block), dim=-3)
-            z_next, known_next = self.predictor(z, actions, known)
-            predicted.append(z_next[..., -1, :, :])
-            z = self._recent(z, z_next, -3)
-            actions = actions[..., actions.shape[-3] - z.shape[-3] + 1 :, :, :]
-            if known is not None:
-                known = self._recent(known, known_next, -2)
-        return torch.stack(predicted, dim=-3)
+        start = self._start or self.predictor.imagine
+        imagination = start(
+            _flat(context[..., -seen:, :, :], 3),
+            None if past is None or seen == 1 else _flat(past[..., 1 - seen :, :, :], 3),
+            None if known is None else _flat(known[..., -seen:, :], 2),
+        )
+
+        def imagine(plans: Tensor) -> Tensor:
+            z = imagination(_flat(plans, 4))
+            return z.reshape(*batch, *z.shape[1:])
+
+        return imagine
+
+    def prepare(self, execution: Execution = "eager", precision: Precision = "float32") -> None:
+        """Say how plans are imagined from now on; the checkpoint does not keep it.
+
+        Args:
+            execution: see `goalsight.models.execution.Execution`.
+            precision: of the matrix products.
+
+        Raises:
+            UserError: if the device cannot.
+        """
+        self._start = executor(self.predictor, execution, precision)
 
     def standardise(self, proprio: Tensor | None) -> Tensor | None:
         """Proprio (*B, Q) in units of the training data's spread; None for models without it.
@@ -168,11 +195,7 @@ class WorldModel(nn.Module):
         width = SIZES[self.config.size].predictor
         return InverseDynamics(self.patches * self.latent_dim, values, width)
 
-    def _recent(self, past: Tensor, predicted: Tensor, axis: int) -> Tensor:
-        """The frames to look back to after one more block; `predicted` ends with the new one."""
-        newest = predicted.narrow(axis, predicted.shape[axis] - 1, 1)
-        if self.predictor.context == 1:
-            return newest
-        frames = torch.cat((past, newest), dim=axis)
-        keep = min(frames.shape[axis], self.predictor.context)
-        return frames.narrow(axis, frames.shape[axis] - keep, keep)
+
+def _flat(x: Tensor, own: int) -> Tensor:
+    """(*B, ...) with `own` last axes to (B, ...): all problems in one axis."""
+    return x if x.ndim == own + 1 else x.reshape(-1, *x.shape[-own:])

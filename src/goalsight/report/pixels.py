@@ -52,7 +52,8 @@ def shade(picture: Frames, weights: NDArray[np.float32], *, least: float = 0.25)
     rows = np.arange(height) * len(weights) // height
     columns = np.arange(width) * len(weights) // width
     bright = least + (1 - least) * weights[rows][:, columns, None]
-    return (picture * bright).round().astype(np.uint8)
+    shaded: Frames = (picture * bright).round().astype(np.uint8)
+    return shaded
 
 
 def spread(length: int, count: int) -> NDArray[np.int64]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from goalsight.cli.main import main
 from goalsight.data import open_dataset, validate
@@ -189,3 +194,26 @@ def test_what_is_no_log_at_all_is_told_what_would_be(tmp_path: Path) -> None:
         open_log(tmp_path)
     with pytest.raises(DatasetError, match="there is no"):
         open_log(tmp_path / "nowhere")
+
+
+def test_pictures_inside_the_parquet_are_read_without_loss(
+    log_writers: Writers, recorded: list[Any], tmp_path: Path
+) -> None:
+    """LeRobot's other way to keep frames: encoded pictures in a column of their own."""
+    source = log_writers["lerobot v2.1"](tmp_path / "log", recorded)
+    info = json.loads((source / "meta/info.json").read_text())
+    info["features"]["observation.images.top"]["dtype"] = "image"
+    (source / "meta/info.json").write_text(json.dumps(info))
+    for number, episode in enumerate(recorded):
+        path = source / f"data/chunk-000/episode_{number:06d}.parquet"
+        cells = []
+        for frame in episode.frames:
+            buffer = io.BytesIO()
+            Image.fromarray(frame).save(buffer, "png")
+            cells.append({"bytes": buffer.getvalue(), "path": None})
+        table = pq.read_table(path)
+        pq.write_table(table.append_column("observation.images.top", [cells]), path)
+    shutil.rmtree(source / "videos")
+    dataset, _ = bring(source, tmp_path / "d")
+    for number, episode in enumerate(recorded):
+        assert np.array_equal(decode_episode(dataset, number), episode.frames[:, :, 4:28])

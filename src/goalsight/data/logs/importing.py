@@ -11,7 +11,7 @@ from goalsight.data.logs.config import ImportConfig
 from goalsight.data.logs.opening import open_log
 from goalsight.data.logs.plan import ImportPlan
 from goalsight.data.logs.record import RECORD, ImportRecord, read_record
-from goalsight.data.progress import Report, silent
+from goalsight.data.progress import Report, delayed_bar, silent
 from goalsight.data.writer import DatasetWriter
 from goalsight.errors import OutputError, UserError
 
@@ -52,7 +52,8 @@ def import_log(config: ImportConfig, progress: Report = silent) -> ImportSummary
     """
     log = open_log(config.source, config.format, config.keys)
     try:
-        plan = ImportPlan(log, config)
+        with delayed_bar("Reading") as reading:
+            plan = ImportPlan(log, config, reading)
         with DatasetWriter(config.out, plan.provenance) as writer:
             kept = len(writer.records)
             _take_up(config.out, plan.record, kept)

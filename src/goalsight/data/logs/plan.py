@@ -17,7 +17,8 @@ from goalsight.data.logs.pictures import Frame, to_rgb, to_square, video_facts
 from goalsight.data.logs.record import ImportRecord
 from goalsight.data.logs.resample import rate_ratio, resample, step_edges
 from goalsight.data.logs.scale import ActionScale
-from goalsight.data.logs.source import Log, LogEpisode, Rows
+from goalsight.data.logs.source import Array, Log, LogEpisode, Rows
+from goalsight.data.progress import Report, silent
 from goalsight.errors import DatasetError, UserError
 from goalsight.provenance import git_commit
 
@@ -25,18 +26,19 @@ from goalsight.provenance import git_commit
 class ImportPlan:
     """What is going to be written, known before the first frame is read."""
 
-    def __init__(self, log: Log, config: ImportConfig) -> None:
+    def __init__(self, log: Log, config: ImportConfig, progress: Report = silent) -> None:
         """Read all rows for their bounds.
 
         Args:
             log: opened.
             config: how it becomes a dataset.
+            progress: told how many episodes are read.
 
         Raises:
             DatasetError: if the log is damaged or an action is out of the bounds.
             UserError: if a setting does not fit the log.
         """
-        self.log, self.config = log, config
+        self.log, self.config, self._progress = log, config, progress
         fps = log.fps if config.source_hz is None else config.source_hz
         if fps is None:
             raise UserError(
@@ -53,7 +55,8 @@ class ImportPlan:
                 )
         self.record = self._make_record(fps)
         self.scale = self.record.scale
-        self._check_bounds()
+        if self.record.bounds_from in {"given", "declared"}:
+            self._check_bounds()
         self.provenance = self._make_provenance(fps / self._ratio)
 
     def rows(self, number: int) -> Rows:
@@ -142,12 +145,18 @@ class ImportPlan:
             if self.config.actions_are == "deltas":  # those of several rows add up
                 most = max(int(np.diff(edges).max()) for edges in self._edges)
             return ActionScale.of(low * most, high * most), "declared"
-        actions = [self.rows(number).actions for number in range(len(self.chosen))]
-        low = np.min([part.min(0) for part in actions], 0)
-        high = np.max([part.max(0) for part in actions], 0)
+        reach = [(part.min(0), part.max(0)) for part in self._all_actions()]
+        low = np.min([ends[0] for ends in reach], 0)
+        high = np.max([ends[1] for ends in reach], 0)
         if self.log.normalised and low.min() >= -1 and high.max() <= 1:
             return ActionScale.of([-1.0] * wide, [1.0] * wide), "convention"
         return ActionScale.of(low, high), "data"
+
+    def _all_actions(self) -> Iterator[Array]:
+        """Actions of one episode after another."""
+        for number in range(len(self.chosen)):
+            yield self.rows(number).actions
+            self._progress(number + 1, len(self.chosen))
 
     def _given_bounds(self) -> ActionScale | None:
         config, wide = self.config, len(self.log.action_names)
@@ -162,8 +171,7 @@ class ImportPlan:
             raise UserError(str(error)) from None
 
     def _check_bounds(self) -> None:
-        for number, index in enumerate(self.chosen):
-            actions = self.rows(number).actions
+        for index, actions in zip(self.chosen, self._all_actions(), strict=True):
             beyond = self.scale.outside(actions)
             if beyond is not None:
                 row, axis = beyond

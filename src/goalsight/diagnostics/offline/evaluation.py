@@ -33,11 +33,11 @@ class OfflineReport:
     drift: DriftReport
     """Open-loop error by blocks ahead."""
     goal_blocks: int
-    """Action blocks from a moment to its goal, for what follows."""
+    """Action blocks from a moment to its goal, for the ranking."""
     inverse: RecoveryReport | None
     """Actions by the inverse head from two recorded frames; None for a model without one."""
     planned: RecoveryReport
-    """First blocks of the agent's plans to the recorded goals."""
+    """Blocks that the agent plans to the frame one block ahead: further goals leave it a choice."""
     ranking: RankReport
     """The recorded plan among plans recorded at other moments."""
     ranking_random: RankReport
@@ -47,7 +47,7 @@ class OfflineReport:
         """The findings in words."""
         lines = ["open-loop error", self.drift.summary(), ""]
         lines.append("action recovery, mean absolute error in action units [-1, 1]")
-        for name, part in (("inverse head", self.inverse), ("planned first block", self.planned)):
+        for name, part in (("inverse head", self.inverse), ("planned block", self.planned)):
             if part is not None:
                 lines.append(f"{name:<20}  {_recovery_words(part)}")
         lines += ["", f"goal ranking, goals {self.goal_blocks} blocks ahead"]
@@ -91,7 +91,7 @@ def evaluate_offline(
         subject: model and dataset.
         blocks: action blocks of the open-loop error.
         windows: held-out windows of it.
-        goal_blocks: action blocks from a moment to its goal.
+        goal_blocks: action blocks from a moment to its goal, for the ranking.
         moments: held-out moments for recovery and ranking.
         plans: plans that the recorded one is ranked among, itself included.
         config: how the agent plans; by default as the agent does, but no further than the goal.
@@ -102,14 +102,15 @@ def evaluate_offline(
         UserError: if the model makes latents that are not numbers.
     """
     drifted = drift(subject.held_out(blocks, windows, seed), seed=seed)
-    found = gather_moments(subject, goal_blocks, moments, seed)
-    agent = _agent(subject, config, goal_blocks)
+    near = gather_moments(subject, 1, moments, seed)
     fit = subject.split.fit[:FIT_EPISODES].tolist()
     mean = action_statistics(subject.dataset, fit)["mean"]
     names = subject.dataset.provenance.action_names
-    recovered = recovered_actions(subject.model, found)
+    recovered = recovered_actions(subject.model, near)
     with delayed_bar("Planning", "moments") as report:
-        planned = planned_actions(agent, found, seed=seed, progress=report)
+        agent = _agent(subject, config, 1)
+        planned = planned_actions(agent, near, seed=seed, progress=report)
+    found = gather_moments(subject, goal_blocks, moments, seed)
     cost_of = agent_cost(agent, found)
     ranked = []
     for random in (False, True):
@@ -120,8 +121,8 @@ def evaluate_offline(
     return OfflineReport(
         drift=drifted,
         goal_blocks=goal_blocks,
-        inverse=None if recovered is None else recovery_report(recovered, found, names, mean),
-        planned=recovery_report(planned, found, names, mean),
+        inverse=None if recovered is None else recovery_report(recovered, near, names, mean),
+        planned=recovery_report(planned, near, names, mean),
         ranking=ranked[0],
         ranking_random=ranked[1],
     )

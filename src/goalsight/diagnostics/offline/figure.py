@@ -39,7 +39,7 @@ def _draw_error(axes: Axes, report: OfflineReport) -> None:
 
 
 def _draw_recovery(axes: Axes, report: OfflineReport) -> None:
-    parts = [("inverse head", report.inverse), ("planned\nfirst block", report.planned)]
+    parts = [("inverse head", report.inverse), ("planned", report.planned)]
     shown = [(name, part) for name, part in parts if part is not None]
     places = np.arange(len(shown))
     errors = np.array([part.error for _, part in shown])
@@ -53,7 +53,7 @@ def _draw_recovery(axes: Axes, report: OfflineReport) -> None:
         xticks=places, xticklabels=[name for name, _ in shown], xlim=(-0.6, len(shown) - 0.4),
         ylabel="mean absolute error [action units]",
         ylim=(0, 1.25 * max(baseline, *(errors + ends[1]))),
-        title=f"Action recovery, {report.planned.moments} moments",
+        title=f"Recovery of {report.planned.moments} blocks",
     )  # fmt: skip
     axes.grid(axis="x", visible=False)
     axes.legend(loc="upper right")
@@ -61,19 +61,19 @@ def _draw_recovery(axes: Axes, report: OfflineReport) -> None:
 
 def _draw_ranks(axes: Axes, report: OfflineReport) -> None:
     parts: list[tuple[RankReport, str, str]] = [
-        (report.ranking, "encoded", "other recorded plans"),
+        (report.ranking, "encoded", "recorded plans"),
         (report.ranking_random, "imagined", "random plans"),
     ]
     for part, colour, name in parts:
         share = 100 * np.sort(part.ranks) / part.among
         found = 100 * np.arange(1, len(share) + 1) / len(share)
-        label = f"among {name}: best 10 % in {part.top_10:.0%}"
+        label = f"{name}: {100 * part.top_10:.0f} % in best 10 %"
         axes.step([0, *share, 100], [0, *found, 100], color=COLOURS[colour], where="post",
                   label=label)  # fmt: skip
     axes.plot([0, 100], [0, 100], ":", color=COLOURS["mean"], linewidth=2, label="chance")
     axes.set(
         xlabel=f"rank of the recorded plan [% of {report.ranking.among}]",
         ylabel="moments at or under it [%]", xlim=(0, 100), ylim=(0, 102),
-        title=f"Goal ranking, {report.goal_blocks} blocks to the goal",
+        title=f"Goal ranking, goals {report.goal_blocks} blocks ahead",
     )  # fmt: skip
     axes.legend(loc="lower right")

@@ -122,10 +122,14 @@ def rank_plans(
 def rank_of_first(costs: Tensor) -> float:
     """Rank of the first of (N,) costs, 1 the least; equals share their places.
 
+    A cost that is not a number is the last.
+
     >>> rank_of_first(torch.tensor([2.0, 1.0, 2.0, 3.0]))
     2.5
     """
     first, rest = costs[0], costs[1:]
+    if not torch.isfinite(first):
+        return float(len(costs))
     tolerance = TIE * first.abs()
     less = int((rest < first - tolerance).sum())
     equal = int(((rest - first).abs() <= tolerance).sum())

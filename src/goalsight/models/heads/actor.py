@@ -88,15 +88,14 @@ class Actor(nn.Module):
 
         Args:
             z: (*B, P, D) latents.
-            z_goal: (*B, P, D) latents of the goal.
+            z_goal: (*B, P, D) latents of the goal, or of a shape that expands to it.
             time: (*B,) or () control steps left; what was never trained counts as what was.
 
         Returns:
             Mixtures of batch shape (*B).
         """
-        here, there = self._seen(z), self._seen(z_goal)
-        batch = torch.broadcast_shapes(here.shape, there.shape)
-        here, there = here.expand(batch), there.expand(batch)
+        here = self._seen(z)
+        there = self._seen(z_goal).expand_as(here)
         left = time.to(here).clamp(1, self.furthest).expand(here.shape[:-1])
         clock = torch.stack([left / self.furthest, left.log() / math.log(self.furthest)], dim=-1)
         out = self.out(self.body(torch.cat([here, there, there - here, clock], dim=-1))).float()

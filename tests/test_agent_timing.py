@@ -1,0 +1,142 @@
+"""An agent that is given a deadline: it keeps it, says what it searched, and counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from goalsight.agent import Agent, AgentConfig, Latencies
+from goalsight.agent.search import plan_many
+from goalsight.agent.timing import Deadline
+from goalsight.benchmark.settings import agent_config
+from goalsight.checkpoint import Checkpoint
+from goalsight.errors import UserError
+from goalsight.models import WorldModel, WorldModelConfig
+from goalsight_planners import CEMConfig, streams
+
+SIZE = 32
+CPU = torch.device("cpu")
+LONG = CEMConfig(horizon=3, samples=64, iterations=2000, elites=4)
+PICTURE = np.zeros((SIZE, SIZE, 3), np.uint8)
+PROPRIO = np.zeros(3, np.float32)
+
+
+def agent_of(config: AgentConfig) -> Agent:
+    made = WorldModelConfig(image_size=SIZE, action_dim=2, frameskip=2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = WorldModel(made).eval()
+        for weight in model.predictor.get_submodule("out").parameters():
+            torch.nn.init.normal_(weight, std=0.03)
+    agent = Agent(Checkpoint(model, made, {}, "0" * 64), config=config)
+    agent.reset(PICTURE + 100, seed=0)
+    return agent
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.time = 5.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+def test_a_deadline_leaves_room_for_an_iteration_as_long_as_the_longest() -> None:
+    """100 ms from 5.0 s on: 10 ms for looking, then iterations of 20, 30 and 20 ms."""
+    clock = FakeClock()
+    clock.time += 0.01
+    stop = Deadline(0.1, 5.0, CPU, clock)
+    answers = []
+    for took in (0.02, 0.03, 0.02):
+        clock.time += took
+        answers.append(stop())
+    assert answers == [False, False, True]  # at 80 ms another 30 would be too many
+
+
+def test_a_deadline_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="deadline must be positive, got 0"):
+        Deadline(0.0, 5.0, CPU)
+    with pytest.raises(ValueError, match="deadline must be positive, got -1"):
+        agent_of(AgentConfig(planner=LONG)).act(PICTURE, PROPRIO, deadline=-1)
+    with pytest.raises(ValueError, match="deadline_ms must be >= 0, got -5"):
+        AgentConfig(deadline_ms=-5)
+
+
+@pytest.mark.parametrize("by_config", [True, False])
+def test_an_agent_returns_the_best_plan_of_the_time_and_says_what_it_searched(
+    by_config: bool,
+) -> None:
+    """2000 iterations take seconds; in 100 ms some are done."""
+    agent = agent_of(AgentConfig(planner=LONG, deadline_ms=100.0 if by_config else 0.0))
+    action = agent.act(PICTURE, PROPRIO, deadline=None if by_config else 0.1)
+    plan = agent.last_plan
+    assert plan is not None
+    assert np.array_equal(action, plan.actions[0, 0, 0].numpy())
+    assert 1 <= len(plan.history) < LONG.iterations
+    assert plan.evaluations == LONG.samples * len(plan.history)
+    assert torch.equal(plan.cost, plan.history[-1].best_cost)
+
+
+def test_a_deadline_that_is_too_short_costs_one_iteration_and_is_counted_as_late() -> None:
+    agent = agent_of(AgentConfig(planner=LONG))
+    agent.act(PICTURE, PROPRIO, deadline=1e-6)
+    assert agent.last_plan is not None
+    assert len(agent.last_plan.history) == 1
+    assert (agent.latencies.summary().count, agent.latencies.summary().late) == (1, 1)
+
+
+def test_a_deadline_far_away_changes_nothing() -> None:
+    quick = CEMConfig(horizon=3, samples=16, iterations=3, elites=4)
+    plain, timed = (agent_of(AgentConfig(planner=quick, deadline_ms=ms)) for ms in (0.0, 60_000.0))
+    for _ in range(5):
+        assert np.array_equal(plain.act(PICTURE, PROPRIO), timed.act(PICTURE, PROPRIO))
+    assert timed.latencies.summary().count == 3  # actions out of the queue are no decisions
+    assert timed.latencies.summary().late == 0
+
+
+def test_deadline_execution_and_precision_are_settings_of_a_line() -> None:
+    config = agent_config("deadline_ms=50,precision=bfloat16,execution=compile")
+    assert (config.deadline_ms, config.precision) == (50.0, "bfloat16")
+    assert config.execution == "compile"
+    with pytest.raises(UserError, match="precision must be one of float32, bfloat16, got 'half'"):
+        agent_config("precision=half")
+
+
+def test_many_problems_in_one_search_are_planned_as_alone() -> None:
+    agent = agent_of(AgentConfig(planner=CEMConfig(horizon=3, samples=32, iterations=3, elites=4)))
+    stream = torch.Generator().manual_seed(0)
+    latents, goals = (torch.randn(6, 2, 1, 64, generator=stream)[:, i] for i in (0, 1))
+    ones = torch.ones(2)
+
+    def plan(rows: slice) -> torch.Tensor:
+        seeds = list(range(6))[rows]
+        return plan_many(
+            agent.model, latents[rows, None], goals[rows], agent.config,
+            bounds=(-ones, ones), generators=streams(seeds),
+        ).actions  # fmt: skip
+
+    with torch.inference_mode():
+        together = plan(slice(0, 6))
+        for row in range(6):
+            torch.testing.assert_close(
+                plan(slice(row, row + 1))[0], together[row], atol=1e-4, rtol=1e-4
+            )
+
+
+def test_latencies_are_summed_up_and_drawn() -> None:
+    latencies = Latencies(keep=100)
+    assert str(latencies) == "no decisions yet"
+    assert latencies.summary().count == 0
+    for milliseconds in range(1, 101):
+        latencies.add(milliseconds / 1e3, deadline=0.09)
+    latencies.add(3.0)  # without a deadline nothing is late
+    summary = latencies.summary()
+    assert (summary.count, summary.late, summary.max_ms) == (101, 10, 3000)
+    assert summary.p50_ms == pytest.approx(51.5)  # of the last 100
+    assert sum(count for _, count in latencies.histogram()) == 101
+    lines = str(latencies).splitlines()
+    assert lines[0].split()[:5] == ["0", "-", "1", "ms", "1"]
+    assert lines[-1].split()[:4] == ["over", "1000", "ms", "1"]
+    latencies.clear()
+    assert latencies.summary().count == 0
