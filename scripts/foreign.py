@@ -54,7 +54,7 @@ TASKS = {
         env="ogbench:cube-single-v0",
         collect="--episodes 60 --steps 100 --fast-render",
         train="--config tiny",
-        bench="--pairs 50 --budget 50 --rows random,hold,agent",
+        bench="--pairs 50 --budget 50 --rows random,agent",
     ),
 }
 

@@ -48,7 +48,7 @@ def dreamer(*, probe: bool = False, grid: bool = False) -> Dreamer:
     return Dreamer(config, dream).eval()
 
 
-def cost_of(model: Dreamer, terms: CostConfig, **more: Tensor) -> Tensor:
+def cost_of(model: Dreamer, terms: CostConfig, **more: Any) -> Tensor:
     """(2, 4) costs of `PLANS` in a problem whose goals are the first of what is imagined."""
     latents = model._dream[:, :1, 0]
     config = AgentConfig(cost=terms, replan=2)

@@ -72,7 +72,7 @@ def test_a_switch_is_true_or_false_and_not_any_text_that_is_not_empty() -> None:
         ("delay=-1", "delay must be >= 0, got -1.0"),
         ("running=nan", "running must be >= 0, got nan"),
         ("smoothness=-0.5", "smoothness must be >= 0, got -0.5"),
-        ("latent=0", "latent and decoded are both 0"),
+        ("latent=0", "latent, decoded and distance are all 0"),
         ("variables=state.cube_pos", "need a weight: set decoded above 0"),
         ("switch=1", r"switch must be in \[0, 1\), got 1.0"),
         ("stall=-1", "stall must be >= 0, got -1"),

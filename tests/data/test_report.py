@@ -60,7 +60,7 @@ def test_nothing_stands_against_sound_data_and_nothing_is_unknown() -> None:
     [
         ({"predictable": {"dx": 0.9, "dy": 0.5}}, "gives the action away (R2 0.70"),
         ({"moved": 0.05}, "An object moves in 5 % of the windows"),
-        ({"contact": 0.01}, "within 5 cm of an object in 1.0 % of the control steps"),
+        ({"contact": 0.01}, "at an object (within 5 cm) in 1.0 % of the control steps"),
         ({"coverage": 0.2}, "been in 20 % of the 4 cm cells"),
         ({"frames": 6000}, "6,000 frames are few"),
         ({"lengths": np.full(300, 20)}, "100 % of the episodes are no longer than a window"),

@@ -70,7 +70,7 @@ def test_a_way_goes_on_in_another_episode_where_none_alone_leads_there(tmp_path:
 
 
 def test_changing_episodes_without_links_is_refused() -> None:
-    memory = replace(linked([line(0, 1)]), links=None)
+    memory = replace(linked([line(0.0, 1.0)]), links=None)
     with pytest.raises(MemoryFileError, match="goalsight memory build --links"):
         SubgoalFinder(memory, SubgoalConfig(jumps=1), ExactSearch(memory, torch.device("cpu")))
 

@@ -122,8 +122,8 @@ def test_problems_without_a_batch_and_with_two_axes_of_it_are_the_same_problems(
     z, past, proprio = history(model, 2, batch=4)
     assert proprio is not None
     flat = model.imagine(z, past, proprio)(plans(batch=4))
-    square = model.imagine(*(x.unflatten(0, (2, 2)) for x in (z, past, proprio)))
-    assert_same(square(plans(batch=4).unflatten(0, (2, 2))).flatten(0, 1), flat)
+    square = model.imagine(*(x.reshape(2, 2, *x.shape[1:]) for x in (z, past, proprio)))
+    assert_same(square(plans(batch=4).reshape(2, 2, 4, 5, K, A)).flatten(0, 1), flat)
     assert_same(model.imagine(z[1], past[1], proprio[1])(plans(batch=4)[1]), flat[1])
 
 
@@ -132,7 +132,8 @@ def test_gradients_reach_plans_and_parameters(made_of: str) -> None:
     """Adam plans by them, and rollouts are trained."""
     model = world(made_of)
     candidates = plans().requires_grad_()
-    model.imagine(*history(model, 1)[:1])(candidates)[:, :, -1].square().sum().backward()
+    loss = model.imagine(*history(model, 1)[:1])(candidates)[:, :, -1].square().sum()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert candidates.grad is not None
     assert candidates.grad.flatten(2).abs().amin(0).amin() > 0
     assert [name for name, p in model.predictor.named_parameters() if p.grad is None] == []

@@ -286,7 +286,7 @@ class ForeignEnv(GoalRules, gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]
             "pixels": self.render() if self.observe_pixels else blank,
             "observation": chosen.astype(np.float32),
             "achieved_goal": achieved,
-            "desired_goal": achieved if self._desired is None else self._desired,
+            "desired_goal": np.array(achieved if self._desired is None else self._desired),
         }
 
     def _facts(self) -> dict[str, Any]:

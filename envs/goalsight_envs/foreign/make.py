@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvCreator, EnvSpec, load_env_creator
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from goalsight_envs.foreign.config import WrapConfig, split_id, with_settings
 from goalsight_envs.foreign.env import ForeignEnv
@@ -154,7 +155,7 @@ def _arguments(spec: EnvSpec) -> set[str]:
     return set(inspect.signature(creator).parameters) if creator is not None else set()
 
 
-def _creator(spec: EnvSpec) -> EnvCreator | None:
+def _creator(spec: EnvSpec) -> Callable[..., Any] | None:
     """What makes an environment, mostly its class."""
     entry = spec.entry_point
     return load_env_creator(entry) if isinstance(entry, str) else entry

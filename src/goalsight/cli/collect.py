@@ -27,11 +27,11 @@ def collect(
     episodes: int,
     out: Path,
     policy: str = "play",
+    mix: str | None = None,
     checkpoint: str = "",
     settings: str = "",
     memory: Path | None = None,
     device: str = "cpu",
-    mix: str | None = None,
     workers: int | None = None,
     seed: int = 0,
     size: int = 64,
@@ -50,21 +50,19 @@ def collect(
             renders and has a Box action space is `module:Id-v0`, such as gymnasium:Pusher-v5.
         episodes: Episodes the dataset shall have in the end.
         out: Folder of the dataset.
-        policy: Who acts: play, random, expert, module:function of yours, called with environment
-            and random generator, or agent, which plans to each episode's goal image.
+        policy: Who acts: play, random, expert, module:function of yours (called with environment
+            and generator), or agent, which plans to each episode's goal image, which is kept.
+        mix: Several policies instead of one: cover, recovery, branches, or a YAML file of yours.
         checkpoint: Of the agent: folder of a checkpoint or of a training run, or a shipped name.
         settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
         memory: Of the agent: file of `goalsight memory build` to take sub-goals from.
-        device: Of the agent: Torch device.
-        mix: Several policies instead of one: cover, recovery, branches, or a YAML file of your
-            own (docs/data.md).
+        device: Torch device the agent plans on.
         workers: Processes that roll out; one per core by default.
         seed: Of everything random.
         size: Height and width of the frames [pixels].
         steps: Control steps per episode.
-        video: h264 writes an mp4 per episode; none keeps decoded frames only, which takes more.
-        fast_render: Draw a foreign MuJoCo model without shadows, reflections and multisampling,
-            and say what that saves.
+        video: h264 writes an mp4 per episode; none keeps decoded frames only (larger).
+        fast_render: Draw a foreign MuJoCo model without shadows, and say what it saves.
         json: Print the summary as JSON.
 
     Returns:
@@ -81,12 +79,11 @@ def collect(
     from goalsight.data.collect import CollectConfig, load_mix
     from goalsight.data.collect import collect as run
 
-    workers = _cores() if workers is None else workers
     try:
         config = CollectConfig(
-            env=_faster(env, size) if fast_render else env,
-            episodes=episodes, out=out, policy=policy, workers=workers, seed=seed, size=size,
-            steps=steps, video=video, mix=None if mix is None else load_mix(mix),
+            env=_faster(env, size) if fast_render else env, episodes=episodes, out=out,
+            policy=policy, workers=_cores() if workers is None else workers, seed=seed, size=size,
+            steps=steps, video=video, mix=load_mix(mix) if mix else None,
         )  # fmt: skip
     except ValueError as error:
         raise UserError(str(error)) from error

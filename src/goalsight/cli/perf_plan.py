@@ -32,18 +32,16 @@ def plan(
     device: str = "cpu",
     json: bool = False,
 ) -> None:
-    """Measure planning decisions: first planner and size beside the floor, then all as a table.
+    """Measure planning decisions: the first beside its floor, then all of them as a table.
 
     A decision looks at one picture and searches. The floor is the predictor's matrix products for
-    every step alone. The table has a row for each way to carry out the same search: plain is every
-    step of every plan from scratch, once is what an agent does, bfloat16 the same with products in
-    that precision, compile through torch.compile, graph (also graph-bfloat16, compile-bfloat16) on
-    CUDA as one recorded launch. "off" is how far the plan's actions are from those of the plain
-    way. The models are untrained: their numbers differ, their cost does not.
+    every step alone. Ways to carry out the same search: plain is every step of every plan from
+    scratch, once what an agent does, bfloat16 the same in that precision, compile through
+    torch.compile, graph on CUDA in one launch; also compile-bfloat16, graph-bfloat16. "off" is how
+    far the actions are from those of the plain way. The models are untrained: that costs as much.
 
     Args:
-        size: of the world model, several separated by commas; tiny, small, base, or peer, the
-            predictor of LeWM (192 wide, 6 layers of 16 heads of 64, history 3).
+        size: of the world model, or several, separated by commas; peer is LeWM's predictor.
         planner: name of a planner, several separated by commas.
         ways: to carry out the search, separated by commas.
         samples: candidate plans per iteration.
@@ -60,31 +58,25 @@ def plan(
     """
     import torch
 
-    from goalsight.cli.search_ways import WAYS, make_model, make_search
+    from goalsight.cli.search_ways import make_model, make_search
     from goalsight.data.progress import delayed_bar
     from goalsight.provenance import hardware
 
-    if decisions < 1 or batch < 0:
-        raise UserError(
-            f"--decisions must be at least 1 and --batch at least 0, got {decisions} and {batch}"
-        )
-    manners, sizes = _names(ways), _names(size)
-    if unknown := [name for name in manners if name not in WAYS]:
-        raise UserError(f"no way {unknown[0]!r}; there are: {', '.join(WAYS)}")
+    measure = _Measuring(_names(ways), batch, decisions)
+    sizes = _names(size)
     searches = {
         name: make_search(name, samples=samples, iterations=iterations, horizon=horizon)
         for name in _names(planner)
     }
     torch.set_num_threads(threads)
     rows: list[Row] = []
-    measure = _Measuring(manners, batch, decisions)
     with torch.inference_mode(), delayed_bar("Measuring", "searches") as progress:
         for one in sizes:
             model = make_model(one, device)
             for name, search in searches.items():
                 for row in measure(model, search):
                     rows.append(replace(row, size=one, planner=name))
-                    progress(len(rows), len(sizes) * len(searches) * len(manners))
+                    progress(len(rows), len(sizes) * len(searches) * len(measure.ways))
         products = _matrix_products(make_model(sizes[0], device).predictor, samples, device)
         floor_ms = iterations * horizon * median_ms(products, 20, device)
     measurement = Measurement(
@@ -95,6 +87,11 @@ def plan(
         floor_milliseconds=floor_ms,
         hardware=hardware(),
     )
+    _show(measurement, rows, batch, json)
+
+
+def _show(measurement: Measurement, rows: list[Row], batch: int, json: bool) -> None:
+    """For a machine or for a person."""
     if json:
         values = asdict(measurement) | {"overhead": measurement.overhead, "batch": batch}
         print(jsonlib.dumps(values | {"rows": [asdict(row) for row in rows]}, indent=2))
@@ -107,7 +104,16 @@ class _Measuring:
     """Measures one search after the other in the same ways."""
 
     def __init__(self, ways: list[str], batch: int, decisions: int) -> None:
-        self._ways, self._batch, self._decisions = ways, batch, decisions
+        from goalsight.cli.search_ways import WAYS
+
+        if decisions < 1 or batch < 0:
+            raise UserError(
+                f"--decisions must be at least 1 and --batch at least 0, got {decisions} and "
+                f"{batch}"
+            )
+        if unknown := [name for name in ways if name not in WAYS]:
+            raise UserError(f"no way {unknown[0]!r}; there are: {', '.join(WAYS)}")
+        self.ways, self._batch, self._decisions = ways, batch, decisions
         self._rates: dict[str, float] = {}
 
     def __call__(self, model: WorldModel, search: SearchConfig) -> Iterator[Row]:
@@ -115,7 +121,7 @@ class _Measuring:
         from goalsight.cli.search_speed import measure
 
         plain: tuple[Row, Plan] | None = None
-        for way in self._ways:
+        for way in self.ways:
             row, found = measure(
                 model,
                 search,
@@ -166,6 +172,8 @@ def _table(rows: list[Row], batch: int) -> str:
         "evaluations", "GFLOP", "of the matrix rate", "gain", "off",
     ]  # fmt: skip
     lines = [head, ["---"] * len(head), *(_cells(row) for row in rows)]
+    if not batch:
+        lines = [[*line[:5], *line[6:]] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -63,7 +63,9 @@ class Decisions:
         shape = (problems, made.context + 1, 3, made.image_size, made.image_size)
         pictures = torch.randint(0, 256, shape, dtype=torch.uint8, generator=stream)
         self._frames = pictures[:, -1:].to(self._device)
-        latents = torch.cat([model.encode(one.to(self._device)) for one in pictures.split(1)])
+        latents = torch.cat(
+            [model.encode(one.to(self._device)) for one in torch.split(pictures, 1)]
+        )
         self._before, self._goals = latents[:, : made.context - 1], latents[:, made.context - 1]
         blocks = (problems, made.context - 1, made.frameskip, made.action_dim)
         self._past = torch.zeros(blocks, device=self._device) if made.context > 1 else None
@@ -135,7 +137,7 @@ def measure(
         search: of `make_search`.
         way: name of it in `WAYS`.
         batch: problems planned at once; 0 for none.
-        decisions: to time for one problem; a tenth as many for the batch.
+        decisions: to time for one problem; a twentieth as many for the batch.
         rates: of large matrix products by precision; filled as needed.
 
     Returns:
@@ -155,7 +157,7 @@ def measure(
         if batch:
             many = Decisions(model, search, batch)
             many.decide(iterations=1)
-            turns, _ = time_turns(many.decide, max(1, decisions // 10))
+            turns, _ = time_turns(many.decide, max(1, decisions // 20))
             batch_ms = quantile_ms(turns.wall, 50) / batch
     p50 = quantile_ms(times.wall, 50)
     row = Row(

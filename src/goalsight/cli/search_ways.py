@@ -82,7 +82,7 @@ def make_search(planner: str, *, samples: int, iterations: int, horizon: int) ->
     if planner not in usable:
         raise UserError(f"no planner {planner!r}; there are: {', '.join(usable)}")
     kind = PLANNERS[planner].config
-    wanted = {
+    wanted: dict[str, Any] = {
         "samples": samples,
         "iterations": iterations,
         "horizon": horizon,

@@ -58,10 +58,10 @@ class Checker:
             problems += self._repeated(episode, columns)
             self._widen(columns)
         yield from problems
+        if record.goal is not None:
+            yield from _differs(partial(read_goal, self.dataset, episode))
         if record.frames_sha256 != LOST:
             yield from _wrong_frames(self.dataset, episode, columns)
-        if record.goal is not None:
-            yield from _differs(lambda: read_goal(self.dataset, episode))
 
     def constant(self) -> Iterator[str]:
         """Axes of actions and proprio that never change in any sound episode."""

@@ -40,12 +40,12 @@ class Episode:
     """Of that file."""
     truth: dict[str, NDArray[np.float32]]
     """Simulator truth by name, each (L, d), before each action."""
-    goal: Goal | None = None
-    """What it sought; None where the policy seeks nothing."""
     policy: str | None = None
     """Who acted, where that differs from episode to episode."""
     origin: int | None = None
     """Index that the seed made it from, where that is not `index`."""
+    goal: Goal | None = None
+    """What it sought; None where the policy seeks nothing."""
 
     @property
     def length(self) -> int:

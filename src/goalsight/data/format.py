@@ -90,10 +90,10 @@ class Provenance:
     """Version of this package at the first episode."""
     commit: str | None
     """Commit of the code at the first episode, if it ran from a checkout."""
-    agent: dict[str, str] | None = None
-    """Checkpoint and settings of the agent that acted; left out where none did."""
     mix: dict[str, Any] | None = None
     """Content of the mix of policies that acted, None if it was one policy."""
+    agent: dict[str, str] | None = None
+    """Checkpoint and settings of the agent that acted; left out where none did."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; what is optional and absent is left out."""

@@ -100,11 +100,18 @@ def _check_carried(dataset: Dataset, good: Sequence[int], records: Sequence[Epis
     renumbered = {"episode", "data_sha256", "origin"}
     for episode, new in zip(good, records, strict=True):
         for field in fields(EpisodeRecord):
-            was, now = (getattr(r, field.name) for r in (dataset.records[episode], new))
+            was, now = (_told(getattr(r, field.name)) for r in (dataset.records[episode], new))
             if field.name not in renumbered and was != now:
                 raise DatasetError(
                     f"{field.name} of episode {episode} cannot be carried over; nothing was changed"
                 )
+
+
+def _told(value: object) -> object:
+    """A field without the checksum of a picture that is written anew."""
+    if isinstance(value, dict):
+        return {name: item for name, item in value.items() if name != "image_sha256"}
+    return value
 
 
 def _moved(dataset: Dataset, episode: int, index: int, staging: Path) -> Episode:
@@ -124,19 +131,12 @@ def _moved(dataset: Dataset, episode: int, index: int, staging: Path) -> Episode
         frames_file=linked,
         frames_sha256=record.frames_sha256,
         truth={name: columns[prefix + name] for name in dataset.truth_names},
-        goal=_goal_of(dataset, episode),
+        goal=None
+        if record.goal is None
+        else Goal(read_goal(dataset, episode), record.goal["is_success"], record.goal["frame"]),
         policy=record.policy,
         origin=None if origin == index else origin,
     )
-
-
-def _goal_of(dataset: Dataset, episode: int) -> Goal | None:
-    """What an episode sought, if its policy sought anything."""
-    said = dataset.records[episode].goal
-    if said is None:
-        return None
-    image = read_goal(dataset, episode)
-    return Goal(image=image, is_success=said["is_success"], frame=said["frame"])
 
 
 def _carry_import(old: Path, new: Path, good: Sequence[int]) -> None:

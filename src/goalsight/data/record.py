@@ -34,9 +34,10 @@ class EpisodeRecord:
     origin: int | None = None
     """Index that the seed made it from, where that is no longer `episode`: bad ones were taken
     out before it."""
+
     goal: dict[str, Any] | None = None
     """Of a goal-seeking policy's episode: `image_sha256`, `is_success` and `frame`, see
-    `goalsight.data.episode.Goal`."""
+    `goalsight.data.episode.Goal`; left out elsewhere."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; what is optional and absent is left out."""

@@ -74,7 +74,7 @@ class LibrarySearch(ExactSearch):
         import faiss
 
         self._index: Any = faiss.deserialize_index(memory.index.numpy())
-        self._index.nprobe = LISTS_PROBED
+        faiss.extract_index_ivf(self._index).nprobe = LISTS_PROBED
         self._candidates = min(candidates, memory.rows)
 
     def near(self, query: Tensor) -> tuple[Tensor, Tensor]:

@@ -82,7 +82,7 @@ class Memory:
         """
         digest = hashlib.sha256(json.dumps(self.facts(), sort_keys=True).encode())
         for tensor in (self.lengths, self.latents):
-            digest.update(memoryview(tensor.contiguous().numpy()))
+            digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()
 
     def facts(self) -> dict[str, Any]:

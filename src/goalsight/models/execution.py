@@ -118,7 +118,7 @@ class _Graph:
         with torch.inference_mode(mode=False), torch.no_grad():
             self._inputs = [None if x is None else x.clone() for x in inputs]
             call = partial(function, *self._inputs)  # type: ignore[arg-type]
-            side = torch.cuda.Stream()
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(side):
                 for _ in range(3):  # libraries allocate and choose in the first calls

@@ -102,7 +102,8 @@ class WindowImagination:
             newest = self._step(frames, self._offered(step, len(frames)), count)
             z, proprio = self._predictor.read(newest, z, proprio)
             predicted.append(z)
-        return torch.cat(predicted, dim=1).unflatten(0, (batch, count))
+        imagined = torch.cat(predicted, dim=1)
+        return imagined.reshape(batch, count, *imagined.shape[1:])
 
     def _frame(self, z: Tensor, action: Tensor, proprio: Tensor | None) -> Frame:
         """What a frame brings whatever the window: z (R, 1, P, D), embedded action (R, 1, W)."""
@@ -167,6 +168,6 @@ def _behind(observed: list[Keys], key: Tensor, value: Tensor, count: int) -> Key
     joined = []
     for shared, own in zip(observed[0], (key, value), strict=True):
         everywhere = shared.to(own.dtype)[:, None].expand(-1, count, -1, -1, -1)
-        own = own.unflatten(0, (-1, count))  # noqa: PLW2901
-        joined.append(torch.cat((everywhere, own), dim=3).flatten(0, 1))
+        mine = own.reshape(-1, count, *own.shape[1:])
+        joined.append(torch.cat((everywhere, mine), dim=3).flatten(0, 1))
     return joined[0], joined[1]

@@ -66,7 +66,7 @@ def fit_ensemble(
         guesses = head(seen.latents[here], seen.blocks[here])
         loss = (guesses - changes[picks] / head.scale).square().mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
         schedule.step()
         progress(step + 1, config.steps)

@@ -13,7 +13,7 @@ from goalsight.data import Dataset, Windows
 from goalsight.data import format as layout
 from goalsight.data.goals import read_goal
 from goalsight.data.progress import Report, silent
-from goalsight.data.windows import resize
+from goalsight.data.stores import resize
 from goalsight.errors import DatasetError
 from goalsight.memory.build import encode_rows
 from goalsight.models import WorldModel

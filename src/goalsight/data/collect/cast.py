@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 import numpy as np
+from numpy.typing import NDArray
 
 from goalsight.data.collect.config import CollectConfig
 from goalsight.data.collect.mix import PolicyMix, Turn, turn
+from goalsight.data.collect.seeking import Seeker, Seeking, goal_image_of
 from goalsight.errors import UserError
 
 OUR_ENVS = "goalsight_envs"
@@ -19,52 +22,82 @@ _BRANCH_STREAM = 0xB2A7C4
 """Keeps the starts that branches share apart from those of single episodes."""
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """An episode that is about to be recorded."""
+
+    observation: dict[str, Any]
+    """The first one."""
+    act: Callable[[Any], Any]
+    """Observation to action."""
+    steps: int
+    """Control steps at most."""
+    goal: NDArray[np.uint8] | None = None
+    """(H, W, 3) goal image of a policy that seeks one."""
+
+
 class Cast:
     """The policies of a run; begins episode i from the seed and i alone."""
 
-    def __init__(self, config: CollectConfig, env: gymnasium.Env[Any, Any]) -> None:
+    def __init__(
+        self, config: CollectConfig, env: gymnasium.Env[Any, Any], seeking: Seeking | None = None
+    ) -> None:
         """Look up what the mix names.
 
         Args:
             config: what to collect.
             env: where.
+            seeking: who acts where the policy is `agent`.
 
         Raises:
             UserError: if the mix names a policy that does not exist, or none for this task.
         """
-        self._config, self._env = config, env
+        self._config, self._env, self._seeking = config, env, seeking
+        self._seeker: Seeker | None = None
         self._make_policy = _policy_factory(config.env, config.policy)
         self._available: list[str] = []
         if config.mix is not None:
             self._available = self._find(config.mix)
             self._turn(0)
 
-    def begin(self, episode: int) -> tuple[dict[str, Any], Any, int]:
-        """Reset the environment and make the policy of an episode.
-
-        Returns:
-            The first observation, the policy, and how many control steps it has.
-        """
+    def begin(self, episode: int) -> Beginning:
+        """Reset the environment and make the policy of an episode."""
         config = self._config
         env_seed, rng = episode_seeds(config.seed, episode)
-        if config.mix is None:
-            observation, _ = self._env.reset(seed=env_seed)
-            policy = self._make_policy(config.policy, self._env, rng)
-            policy.reset()
-            return observation, policy, config.steps
-        now, start_rng, steps = self._turn(episode), rng, config.steps
-        if now.group is not None:
-            env_seed, start_rng = episode_seeds(config.seed, now.group, _BRANCH_STREAM)
-            steps = min(steps, config.mix.branch_steps)
+        if config.mix is not None:
+            return self._begin_mixed(config.mix, episode, env_seed, rng)
         observation, _ = self._env.reset(seed=env_seed)
-        policy = self._make(config.mix, now.policy, rng)
+        if self._seeking is not None:
+            return self._begin_seeking(self._seeking, observation, rng)
+        policy = self._make_policy(config.policy, self._env, rng)
+        policy.reset()
+        return Beginning(observation, lambda _: policy.act(), config.steps)
+
+    def _begin_seeking(
+        self, seeking: Seeking, observation: dict[str, Any], rng: np.random.Generator
+    ) -> Beginning:
+        if self._seeker is None:
+            self._seeker = seeking.make()
+        goal = goal_image_of(self._env.unwrapped, self._config.size)
+        self._seeker.begin(goal, int(rng.integers(2**31)))
+        return Beginning(observation, self._seeker.act, self._config.steps, goal)
+
+    def _begin_mixed(
+        self, mix: PolicyMix, episode: int, env_seed: int, rng: np.random.Generator
+    ) -> Beginning:
+        now, start_rng, steps = self._turn(episode), rng, self._config.steps
+        if now.group is not None:
+            env_seed, start_rng = episode_seeds(self._config.seed, now.group, _BRANCH_STREAM)
+            steps = min(steps, mix.branch_steps)
+        observation, _ = self._env.reset(seed=env_seed)
+        policy = self._make(mix, now.policy, rng)
         begin = getattr(policy, "start", None)
         state = None if begin is None else begin(start_rng)
         if state is not None:
             goal = self._env.unwrapped.goal_state  # type: ignore[attr-defined]
             observation, _ = self._env.reset(options={"state": state, "goal_state": goal})
         policy.reset()
-        return observation, policy, steps
+        return Beginning(observation, lambda _: policy.act(), steps)
 
     def recorded_name(self, episode: int) -> str | None:
         """Who acts, for the episode's record; None where the dataset says it once for all."""

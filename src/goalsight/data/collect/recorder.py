@@ -13,9 +13,9 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.data.collect.cast import Cast, episode_seeds
+from goalsight.data.collect.cast import Beginning, Cast
 from goalsight.data.collect.config import CollectConfig
-from goalsight.data.collect.seeking import Seeker, Seeking, goal_image_of, hindsight
+from goalsight.data.collect.seeking import Seeking, hindsight
 from goalsight.data.collect.sinks import ArraySink, FrameSink
 from goalsight.data.episode import Episode
 from goalsight.data.files import sha256_of
@@ -58,13 +58,11 @@ class Recorder:
         Raises:
             UserError: if there is no such environment, or it is not of our kind.
         """
-        self._config, self._staging, self._seeking = config, staging, seeking
+        self._config, self._staging = config, staging
         # Play wants nothing, and drawing a goal costs a wrapped environment about an episode.
         draw_goals = config.mix is not None or config.policy not in AIMLESS
         self._env = make_env(config.env, config.size, draw_goals=draw_goals)
-        self._cast = Cast(config, self._env)
-        self._seeker: Seeker | None = None
-        self._goal: NDArray[np.uint8] | None = None
+        self._cast = Cast(config, self._env, seeking)
 
     def describe(self) -> EnvFacts:
         """Facts for the provenance; resets the environment."""
@@ -102,7 +100,8 @@ class Recorder:
         path = self._staging / f"episode-{index:06d}-{os.getpid()}.{suffix}"
         sink = self._open_sink(path)
         try:
-            rows = self._roll_out(index, sink, stopped)
+            begin = self._cast.begin(index)
+            rows = self._roll_out(index, begin, sink, stopped)
             if rows is None:
                 sink.abandon()
                 return None
@@ -123,8 +122,8 @@ class Recorder:
             frames_file=path,
             frames_sha256=sha256_of(path),
             truth=truth,
-            goal=None if self._goal is None else hindsight(self._goal, success),
             policy=self._cast.recorded_name(index),
+            goal=None if begin.goal is None else hindsight(begin.goal, success),
         )
 
     def close(self) -> None:
@@ -132,17 +131,17 @@ class Recorder:
         self._env.close()
 
     def _roll_out(
-        self, index: int, sink: FrameSink, stopped: Callable[[], bool]
+        self, index: int, begin: Beginning, sink: FrameSink, stopped: Callable[[], bool]
     ) -> list[_Row] | None:
         """Rows of the episode; it ends early only where the environment terminates."""
-        observation, act, steps = self._begin(index)
+        observation = begin.observation
         rows: list[_Row] = []
-        for _ in range(steps):
+        for _ in range(begin.steps):
             if stopped():
                 return None
             sink.add(_checked_frame(observation["pixels"], self._config.size))
             truth = self._env.unwrapped.truth()  # type: ignore[attr-defined]
-            action = self._checked_action(act(observation), index)
+            action = self._checked_action(begin.act(observation), index)
             proprio = np.array(observation["observation"], np.float32)
             observation, _, terminated, _, info = self._env.step(action)
             rows.append(
@@ -156,19 +155,6 @@ class Recorder:
             if terminated:
                 break
         return rows
-
-    def _begin(self, index: int) -> tuple[dict[str, Any], Callable[[Any], Any], int]:
-        """First observation of an episode, who acts on observations, and for how many steps."""
-        if self._seeking is None:
-            observation, policy, steps = self._cast.begin(index)
-            return observation, lambda _: policy.act(), steps
-        env_seed, rng = episode_seeds(self._config.seed, index)
-        observation, _ = self._env.reset(seed=env_seed)
-        if self._seeker is None:
-            self._seeker = self._seeking.make()
-        self._goal = goal_image_of(self._env.unwrapped, self._config.size)
-        self._seeker.begin(self._goal, int(rng.integers(2**31)))
-        return observation, self._seeker.act, self._config.steps
 
     def _open_sink(self, path: Path) -> FrameSink:
         if self._config.video == "none":

@@ -64,7 +64,8 @@ class ActionScale:
 
     @property
     def _middle(self) -> Array:
-        return (np.array(self.low) + np.array(self.high)) / 2
+        middle: Array = (np.array(self.low) + np.array(self.high)) / 2
+        return middle
 
     @property
     def _half(self) -> Array:

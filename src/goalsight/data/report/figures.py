@@ -18,7 +18,7 @@ from goalsight.data.report.verdict import PREDICTABLE
 
 _INK = "#010203"  # a colour nobody uses, replaced by the page's own
 _HEAT = LinearSegmentedColormap.from_list(
-    "goalsight", ["#f4c9a800", "#f0a06acc", "#e4572e", "#8f1d4f", "#3d0f3d"]
+    "goalsight", ["#f4c9a800", "#f0a06acc", "#e4572e", "#b52650", "#7a1650"]
 )
 _BAR = "#3a86c8"
 _LIMIT = "#c2392b"

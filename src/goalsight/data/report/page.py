@@ -88,10 +88,10 @@ def panels(dataset: Dataset, measures: Measures) -> list[Panel]:
         found.append(("Where the hand has been, from the side", figures.from_the_side(hand, box)))
     for thing in measures.objects:
         if thing.places.shape[1] == 3:
-            caption = f"Where {thing.name} has been, from above"
+            caption = f"Where the {thing.name} has been, from above"
             found.append((caption, figures.from_above(thing.places, box)))
         else:
-            found.append((f"How far {thing.name} has been open", figures.openings(thing)))
+            found.append((f"How far the {thing.name} has been open", figures.openings(thing)))
     if measures.predictable:
         found.append(("How far the state gives each action away", figures.predictable(measures)))
     names = dataset.provenance.action_names

@@ -14,8 +14,8 @@ ROWS = 20_000
 """Rows that are used at most, evenly spaced."""
 FEATURES = 256
 """Random features besides the state itself."""
-RIDGE = 1e-3
-"""Ridge, as a share of the number of rows."""
+RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Ridges to choose from, as a share of the number of rows."""
 HELD_OUT = 5
 """Every fifth episode is for scoring."""
 
@@ -30,7 +30,7 @@ def predictability(
 
     Ridge regression on the standardised state, and on random rectified projections of it
     (Rahimi and Recht 2008) for what is not linear. Trained and scored on different episodes, so
-    that a path remembered is not a rule found.
+    that a path remembered is not a rule found; the ridge is chosen on others still.
 
     Args:
         state: (N, d) columns: proprio, and simulator truth if there is any.
@@ -47,16 +47,16 @@ def predictability(
         return {}
     episode = np.searchsorted(ends, np.arange(len(actions)), side="right")
     rows = np.unique(np.linspace(0, len(actions) - 1, min(len(actions), ROWS)).astype(np.int64))
-    scored = (
-        episode[rows] % HELD_OUT == HELD_OUT - 1
-        if len(ends) >= HELD_OUT
-        else (episode[rows] == len(ends) - 1)
-    )
+    part = episode[rows] % min(HELD_OUT, len(ends))
+    scored, choosing = part == 0, part == 1
     x = np.concatenate([column[rows].astype(np.float64) for column in given], axis=1)
-    fitted, held_out = rows[~scored], rows[scored]
-    features = _features(x, ~scored)
-    weights = _ridge(features[~scored], actions[fitted])
-    predicted = features[scored] @ weights
+    features, targets = _features(x, ~scored), actions[rows]
+    if len(ends) > 2:
+        ridge = _choose(features, targets, ~scored & ~choosing, choosing)
+    else:  # nothing to choose on
+        ridge = RIDGES[2]
+    predicted = features[scored] @ _ridge(features[~scored], targets[~scored], ridge)
+    held_out = rows[scored]
     wanted = actions[held_out]
     error = ((wanted - predicted) ** 2).sum(0)
     spread = ((wanted - wanted.mean(0)) ** 2).sum(0)
@@ -78,7 +78,22 @@ def _features(x: Array, fitted: NDArray[np.bool_]) -> Array:
     return np.concatenate([x, bent, np.ones((len(x), 1))], axis=1)
 
 
-def _ridge(features: Array, targets: Array) -> Array:
+def _choose(
+    features: Array, targets: Array, fitted: NDArray[np.bool_], scored: NDArray[np.bool_]
+) -> float:
+    """The ridge that predicts other episodes best, in units of each axis' spread."""
+    spread = np.maximum(targets[fitted].std(0), 1e-9)
+
+    def error(ridge: float) -> float:
+        weights = _ridge(features[fitted], targets[fitted], ridge)
+        return float((((targets - features @ weights)[scored] / spread) ** 2).sum())
+
+    return min(RIDGES, key=error)
+
+
+def _ridge(features: Array, targets: Array, ridge: float) -> Array:
+    """Weights of a regression that leaves the constant, the last feature, alone."""
     gram = features.T @ features
-    gram[np.diag_indices_from(gram)] += RIDGE * len(features)
+    diagonal = np.arange(len(gram) - 1)
+    gram[diagonal, diagonal] += ridge * len(features)
     return np.asarray(np.linalg.solve(gram, features.T @ targets))

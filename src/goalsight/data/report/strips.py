@@ -82,7 +82,10 @@ def _strip(dataset: Dataset, episode: int) -> Strip:
     record = dataset.records[episode]
     frames = read_frames(dataset, episode)
     at = np.linspace(0, len(frames) - 1, min(TILES, len(frames))).round().astype(int)
-    picture = Image.fromarray(np.concatenate(list(frames[at]), axis=1))
+    # A white line between the frames: they all have the same table.
+    line = max(1, dataset.size // 32)
+    tiles = np.pad(frames[at], ((0, 0), (0, 0), (0, line), (0, 0)), constant_values=255)
+    picture = Image.fromarray(np.concatenate(list(tiles), axis=1)[:, :-line])
     if picture.height > LARGEST:
         scale = LARGEST / picture.height
         picture = picture.resize((round(picture.width * scale), LARGEST), Image.Resampling.BOX)

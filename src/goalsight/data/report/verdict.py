@@ -121,8 +121,8 @@ def _objects(m: Measures) -> Iterator[Finding]:
         )
     if m.contact is not None and m.contact < CONTACT:
         yield Finding(
-            f"The hand is within {100 * NEAR_M:.0f} cm of an object in {100 * m.contact:.1f} % of "
-            "the control steps",
+            f"The hand is at an object (within {100 * NEAR_M:.0f} cm) in {100 * m.contact:.1f} % "
+            "of the control steps",
             "How things respond to being touched is learned in contact and nowhere else.",
             "The same as for objects that seldom move.",
         )

@@ -69,8 +69,7 @@ class TemporalDistance(nn.Module):
             (*B, blocks + 2).
         """
         here, there = self.project(z), self.project(goal)
-        shape = torch.broadcast_shapes(here.shape, there.shape)
-        here, there = here.expand(shape), there.expand(shape)
+        here, there = torch.broadcast_tensors(here, there)  # type: ignore[no-untyped-call]
         features = torch.cat((here, there, there - here), dim=-1)
         logits: Tensor = self.classify(rearrange(features, "... p d -> ... (p d)"))
         return logits
