@@ -196,6 +196,13 @@ def test_a_wrong_total_is_named_and_no_episode_is_blamed(
     assert said in found(video_dataset)[0][1]
 
 
+def test_a_version_that_lost_its_name_is_named(video_dataset: Path) -> None:
+    """Opening refuses such a dataset; validate once found nothing wrong with it."""
+    path = video_dataset / "meta/info.json"
+    path.write_text(path.read_text().replace("codebase_version", "codebase_versiom"))
+    assert ["codebase_version is missing" in said for _, said in found(video_dataset)] == [True]
+
+
 def test_a_damaged_record_names_its_line_and_its_episode_alone(video_dataset: Path) -> None:
     lines = (video_dataset / RECORDS).read_text().splitlines()
     lines[2] = lines[2].replace("length", "lenght")

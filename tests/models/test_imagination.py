@@ -158,6 +158,7 @@ def test_bfloat16_is_near_float32_and_latents_stay_float32(made_of: str) -> None
 
 @torch.no_grad()
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what PyTorch's compiler says of PyTorch
 @pytest.mark.parametrize("made_of", ["residual", "transformer adaln 3 conv"])
 def test_compiled_is_the_same(made_of: str) -> None:
     model = world(made_of)

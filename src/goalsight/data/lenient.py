@@ -46,8 +46,10 @@ def open_damaged(path: Path | str) -> Damaged:
     except DatasetError as error:
         info = {}
         wrong.append(str(error))
-    version = info.get("codebase_version", layout.CODEBASE_VERSION)
-    if version != layout.CODEBASE_VERSION:
+    version = info.get("codebase_version")
+    if version is None and not wrong:
+        wrong.append(f"{root / layout.INFO}: codebase_version is missing")
+    elif version != layout.CODEBASE_VERSION and not wrong:
         raise DatasetError(
             f"{root / layout.INFO}: codebase_version {version!r} is not {layout.CODEBASE_VERSION}, "
             "which goalsight reads"
