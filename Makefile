@@ -6,7 +6,8 @@ SETUP := $(VENV)/.goalsight-setup
 CODE := src envs planners tests scripts examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-lerobot test-foreign check format perf manifests models clean
+.PHONY: help setup demo test test-slow test-lerobot test-foreign check format perf manifests \
+  tasks models clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +85,10 @@ perf: setup ## control steps a second and milliseconds a plan, each beside its f
 
 manifests: setup ## make the benchmark's frozen pairs again; the result is committed
 	$(BIN)/python -m goalsight.benchmark.make_manifests
+
+tasks: setup ## expert and random on every task and shift level, steps a second: docs/tasks.md
+	$(BIN)/python -m scripts.tasks_table runs/tasks --speed
+	$(BIN)/goalsight envs --pictures docs/images/tasks
 
 models: setup ## every kind of model on one dataset and budget: hours, resumable
 	$(BIN)/goalsight compare --comparison models --jobs 2 --page docs/models.md

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from goalsight_envs import gl
 from goalsight_envs.arm import JOINTS, Arm
-from goalsight_envs.placing import CONTROL_DT, substeps
+from goalsight_envs.cameras import Cameras, Pixels
+from goalsight_envs.factors import Factors, Variation
+from goalsight_envs.placing import CONTROL_DT, CUBE_REST, substeps
 from goalsight_envs.state import layout, read_state, write_state
 
 Array = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -39,6 +40,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
     | key | shape, dtype | meaning | unit |
     |---|---|---|---|
     | `pixels` | (H, W, 3) uint8 | the front camera | RGB |
+    | `pixels_wrist` | (H, W, 3) uint8 | the camera on the hand, if asked for | RGB |
     | `observation` | (11,) float32 | proprio: 7 joint angles, opening, fingertip x, y, z | rad, m |
     | `achieved_goal` | (G,) float64 | what the task measures now (simulator truth) | m |
     | `desired_goal` | (G,) float64 | the same in the goal state (simulator truth) | m |
@@ -50,7 +52,6 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
     control_dt: ClassVar[float] = CONTROL_DT
     """Seconds per control step."""
-    camera: ClassVar[str] = "front"
     action_names: ClassVar[list[str]] = ["dx", "dy", "dz", "gripper"]
     proprio_names: ClassVar[list[str]] = [*JOINTS, "opening", "ee_x", "ee_y", "ee_z"]
     scene: ClassVar[str] = "scene.xml"
@@ -71,6 +72,8 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         size: int = 64,
         observe_pixels: bool = True,
         render_mode: str | None = "rgb_array",
+        cameras: Sequence[str] = ("front",),
+        factors: Factors = None,
     ) -> None:
         """Load the scene.
 
@@ -79,6 +82,11 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
             observe_pixels: if False, `pixels` stays black (for agents that do not look);
                 `render()` and `goal_image()` work all the same.
             render_mode: `rgb_array` is the only one.
+            cameras: what observations show: the first is `pixels`, another one `pixels_NAME`.
+            factors: what varies between episodes, see `goalsight_envs.factors`.
+
+        Raises:
+            ValueError: if the scene has no such camera or factor, or a factor no such value.
         """
         self.renderer = gl.select_backend()
         self.model = mujoco.MjModel.from_xml_path(str(ASSETS / self.scene))
@@ -86,15 +94,19 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         self.goal_data = mujoco.MjData(self.model)
         self.arm = Arm(self.model)
         self.size, self.observe_pixels, self.render_mode = size, observe_pixels, render_mode
-        self._render_context: mujoco.Renderer | None = None
+        self.cameras = Cameras(self.model, cameras, size)
+        self.camera = self.cameras.names[0]
+        """Name of the main camera."""
+        self._variation = Variation(self.model, factors)
         self.goal_state: Array = read_state(self.model, self.data)
         """(S,) full solver state of the goal."""
         self.action_space = spaces.Box(-1.0, 1.0, (4,), np.float32)
         mujoco.mj_kinematics(self.model, self.data)
         goal = spaces.Box(-np.inf, np.inf, self.achieved(self.data).shape, np.float64)
+        picture = spaces.Box(0, 255, (size, size, 3), np.uint8)
         self.observation_space: spaces.Space[Any] = spaces.Dict(
             {
-                "pixels": spaces.Box(0, 255, (size, size, 3), np.uint8),
+                **dict.fromkeys(self.cameras.keys, picture),
                 "observation": spaces.Box(-np.inf, np.inf, (11,), np.float32),
                 "achieved_goal": goal,
                 "desired_goal": goal,
@@ -141,16 +153,23 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         Args:
             seed: of everything random from here on.
             options: `state` and `goal_state`, each an (S,) full solver state; what is absent is
-                drawn at random.
+                drawn at random. `factors`, values by name: other factors are drawn if the
+                environment was made so, else nominal.
+
+        Returns:
+            Observation and info; its `factors` has the value of each factor that is not nominal.
 
         Raises:
-            ValueError: for an unknown option or a state of another size.
+            ValueError: for an unknown option, a state of another size, or a factor that cannot be.
         """
         super().reset(seed=seed)
         given = dict(options or {})
-        unknown = set(given) - {"state", "goal_state"}
+        unknown = set(given) - {"state", "goal_state", "factors"}
         if unknown:
-            raise ValueError(f"unknown reset option {sorted(unknown)}; it takes: state, goal_state")
+            raise ValueError(
+                f"unknown reset option {sorted(unknown)}; it takes: state, goal_state, factors"
+            )
+        factors = self._variation.begin(given.pop("factors", None) or {}, seed)
         states = {name: self._checked(state) for name, state in given.items()}
         if "state" in states:
             self.restore(states["state"])
@@ -158,7 +177,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
             self.random_start()
         self.goal_state = states["goal_state"] if "goal_state" in states else self.sample_goal()
         write_state(self.model, self.goal_data, self.goal_state)
-        return self._observation(), self._info()
+        return self._observation(), self._info() | {"factors": factors}
 
     def step(
         self, action: NDArray[np.float32]
@@ -195,19 +214,22 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
 
     def render(self) -> Pixels:
         """(H, W, 3) picture of the scene as it is."""
-        return self._picture(self.data)
+        return self.cameras.see(self.data)
 
     def close(self) -> None:
         """Free the GL context."""
-        if self._render_context is not None:
-            self._render_context.close()
-            self._render_context = None
+        self.cameras.close()
 
     # -- goals, states, truth ----------------------------------------------------------------
 
     def goal_image(self) -> Pixels:
         """(H, W, 3) picture of the goal state; nothing in the scene marks the goal."""
-        return self._picture(self.goal_data)
+        return self.cameras.see(self.goal_data)
+
+    @property
+    def cube_rest(self) -> float:
+        """Height of a cube's centre when it lies on the table, half its edge [m]."""
+        return float(self.model.geom(self.cubes[0]).size[2]) if self.cubes else CUBE_REST
 
     @property
     def state_layout(self) -> dict[str, slice]:
@@ -259,7 +281,9 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         proprio = np.array([*joints, self.arm.opening(self.data), *fingertip], np.float32)
         blank = np.zeros((self.size, self.size, 3), np.uint8)
         return {
-            "pixels": self.render() if self.observe_pixels else blank,
+            key: self.cameras.see(self.data, name) if self.observe_pixels else blank.copy()
+            for key, name in self.cameras.keys.items()
+        } | {
             "observation": proprio,
             "achieved_goal": self.achieved(self.data),
             "desired_goal": self.achieved(self.goal_data),
@@ -271,12 +295,3 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
             "distance": float(self.goal_distance(achieved, desired)),
             "is_success": bool(self.succeeded(achieved, desired)),
         }
-
-    def _picture(self, data: mujoco.MjData) -> Pixels:
-        if self._render_context is None:
-            self._render_context = mujoco.Renderer(self.model, self.size, self.size)
-        # Positions, camera and light must be current; mj_step leaves them one substep behind.
-        mujoco.mj_kinematics(self.model, data)
-        mujoco.mj_camlight(self.model, data)
-        self._render_context.update_scene(data, self.camera)
-        return np.array(self._render_context.render())

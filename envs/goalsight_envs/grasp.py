@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalsight_envs.one_cube import OneCubeEnv
-from goalsight_envs.placing import CUBE_REST, Arrangement, Array, arrange
+from goalsight_envs.placing import Arrangement, Array, arrange
 
 LIFT = 0.05
 """Height above its place on the table from which a cube counts as lifted [m]."""
@@ -38,21 +38,25 @@ class GraspEnv(OneCubeEnv):
 
     def succeeded(self, achieved: Array, desired: Array) -> NDArray[np.bool_]:
         """(*B,) whether the cube is near its goal, and lifted if the goal is."""
-        lift, asked = achieved[..., 2] - CUBE_REST, desired[..., 2] - CUBE_REST
+        rest = self.cube_rest
+        lift, asked = achieved[..., 2] - rest, desired[..., 2] - rest
         return super().succeeded(achieved, desired) & (lift >= np.minimum(asked, LIFT))
 
     def is_goal(self, goal: Array) -> bool:
         """Whether the cube is lifted."""
-        return bool(goal[2] - CUBE_REST >= LIFT)
+        return bool(goal[2] - self.cube_rest >= LIFT)
 
     def sample_goal(self) -> Array:
         """(S,) goal state: the cube in the fingers, somewhere above the table."""
         low, high = self.arm.low, self.arm.high
         while True:
             plane = self.np_random.uniform(low[:2] + 0.04, high[:2] - 0.04)
-            fingertip = np.array([*plane, CUBE_REST + self.np_random.uniform(0.06, 0.15)])
+            fingertip = np.array([*plane, self.cube_rest + self.np_random.uniform(0.06, 0.15)])
             held = Arrangement(
-                fingertip=fingertip, opening=0.06, command=0.0, cubes={"cube": (fingertip, 0.0)}
+                fingertip=fingertip,
+                opening=2 * self.cube_rest,
+                command=0.0,
+                cubes={"cube": (fingertip, 0.0)},
             )
             state = arrange(self.arm, self.goal_data, held, control_steps=10)
             if self.distance_between(state, self.solver_state()) > self.min_displacement:

@@ -33,7 +33,7 @@ class OneCubeEnv(ArmEnv):
             opening: distance between the pads [m].
             cube: (3,) x [m], y [m], yaw [rad] of the cube on the table.
         """
-        cubes = {"cube": (on_table(cube), float(cube[2]))}
+        cubes = {"cube": (on_table(cube, self.cube_rest), float(cube[2]))}
         there = Arrangement(fingertip=fingertip, opening=opening, cubes=cubes)
         return arrange(self.arm, data, there)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalsight_envs.one_cube import OneCubeEnv
-from goalsight_envs.placing import CUBE_REST, OPEN, Arrangement, Array, arrange, on_table
+from goalsight_envs.placing import OPEN, Arrangement, Array, arrange, on_table
 
 
 class PickPlaceEnv(OneCubeEnv):
@@ -44,13 +44,13 @@ class PickPlaceEnv(OneCubeEnv):
 
     def is_goal(self, goal: Array) -> bool:
         """Whether the cube lies on the table and the gripper is open."""
-        return bool(goal[2] < CUBE_REST + 0.01 and goal[3] >= OPEN)
+        return bool(goal[2] < self.cube_rest + 0.01 and goal[3] >= OPEN)
 
     def sample_goal(self) -> Array:
         """(S,) goal state: the cube in another place, the arm above it after letting go."""
         rng, low, high = self.np_random, self.arm.low, self.arm.high
         while True:
-            cube = on_table(rng.uniform(low[:2] + 0.04, high[:2] - 0.04))
+            cube = on_table(rng.uniform(low[:2] + 0.04, high[:2] - 0.04), self.cube_rest)
             above = rng.uniform([-0.03, -0.03, 0.08], [0.03, 0.03, 0.15])
             fingertip = np.clip(cube + above, low, high)
             there = Arrangement(

@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 CONTROL_DT = 0.1
 """Seconds per control step."""
 CUBE_REST = 0.03
-"""Height of a cube's centre when it lies on the table, half its edge [m]."""
+"""Half the edge of a cube that no factor made larger or smaller [m]."""
 
 OPEN = 0.07
 """Distance between the pads from which the gripper counts as open [m]; it opens to 0.08."""
@@ -72,9 +72,9 @@ def arrange(
     return read_state(arm.model, data)
 
 
-def on_table(place: Array) -> Array:
-    """(3,) centre of a cube that lies at (2,) x, y on the table [m]."""
-    return np.array([place[0], place[1], CUBE_REST])
+def on_table(place: Array, rest: float = CUBE_REST) -> Array:
+    """(3,) centre of a cube with half an edge `rest` that lies at (2,) x, y on the table [m]."""
+    return np.array([place[0], place[1], rest])
 
 
 def yaw_of(quaternion: Array) -> float:

@@ -10,7 +10,6 @@ import numpy as np
 from goalsight_envs.base import ArmEnv
 from goalsight_envs.cabinet import FLOOR, SHUT, TRAVEL, clear_of_cabinet, handle
 from goalsight_envs.placing import (
-    CUBE_REST,
     Arrangement,
     Array,
     arrange,
@@ -55,14 +54,14 @@ class SceneEnv(ArmEnv):
 
     def is_goal(self, goal: Array) -> bool:
         """Whether the cube is in a drawer that is nearly shut."""
-        inside = goal[1] < goal[4] and goal[2] < CUBE_REST + 0.03
+        inside = goal[1] < goal[4] and goal[2] < self.cube_rest + 0.03
         return bool(inside and goal[4] - SHUT <= GOAL_OPENING)
 
     def random_start(self) -> None:
         """Cube on the free half of the table, drawer and arm anywhere, clear of each other."""
         rng = self.np_random
         drawer = rng.uniform(0.0, TRAVEL) if rng.random() > 0.5 else 0.0
-        cube = on_table(rng.uniform([0.39, 0.07], [0.61, 0.18]))
+        cube = on_table(rng.uniform([0.39, 0.07], [0.61, 0.18]), self.cube_rest)
         while True:
             fingertip = rng.uniform(self.arm.low, self.arm.high)
             if clear_of_cabinet(fingertip, drawer) and clear_of_cubes(fingertip, [cube]):
@@ -76,7 +75,7 @@ class SceneEnv(ArmEnv):
         rng = self.np_random
         drawer = rng.uniform(0.0, GOAL_OPENING)
         handle_now = np.array([0.47, SHUT + drawer, 0.0])
-        cube = np.add(handle_now, [0.0, -0.063, FLOOR + CUBE_REST])
+        cube = np.add(handle_now, [0.0, -0.063, FLOOR + self.cube_rest])
         cube[:2] += rng.uniform(-0.012, 0.012, 2)
         fingertip = handle_now + rng.uniform([-0.05, -0.05, 0.16], [0.05, 0.05, 0.21])
         pose = (cube, float(rng.uniform(-0.1, 0.1)))

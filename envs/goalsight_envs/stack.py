@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from goalsight_envs.base import ArmEnv
 from goalsight_envs.placing import (
-    CUBE_REST,
     OPEN,
     Arrangement,
     Array,
@@ -65,7 +64,9 @@ class StackEnv(ArmEnv):
         """Whether one cube stands on the other and the gripper is open."""
         offset = np.abs(goal[:3] - goal[3:6])
         return bool(
-            abs(offset[2] - 2 * CUBE_REST) < LEVEL and offset[:2].max() < 0.03 and goal[6] >= OPEN
+            abs(offset[2] - 2 * self.cube_rest) < LEVEL
+            and offset[:2].max() < 0.03
+            and goal[6] >= OPEN
         )
 
     def random_start(self) -> None:
@@ -78,7 +79,10 @@ class StackEnv(ArmEnv):
             if apart > 0.12 and clear_of_cubes(fingertip, places):
                 break
         yaws = rng.uniform(-0.3, 0.3, 2)
-        poses = [(on_table(place), float(yaw)) for place, yaw in zip(places, yaws, strict=True)]
+        poses = [
+            (on_table(place, self.cube_rest), float(yaw))
+            for place, yaw in zip(places, yaws, strict=True)
+        ]
         cubes = dict(zip(self.cubes, poses, strict=True))
         arrange(self.arm, self.data, Arrangement(fingertip=fingertip, cubes=cubes))
 
@@ -88,7 +92,7 @@ class StackEnv(ArmEnv):
         upper, lower = self.cubes if rng.random() < 0.5 else self.cubes[::-1]
         body = self.data.body(lower)
         base, yaw = np.array(body.xpos), yaw_of(body.xquat)
-        top = np.add(base, [*rng.uniform(-0.005, 0.005, 2), 2 * CUBE_REST])
+        top = np.add(base, [*rng.uniform(-0.005, 0.005, 2), 2 * self.cube_rest])
         above = rng.uniform([-0.03, -0.03, 0.07], [0.03, 0.03, 0.11])
         fingertip = np.clip(top + above, self.arm.low, self.arm.high)
         cubes = {lower: (base, yaw), upper: (top, float(rng.uniform(-0.1, 0.1)))}

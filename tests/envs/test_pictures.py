@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from goalsight_envs.base import ArmEnv, Pixels
+from goalsight_envs.base import ArmEnv
+from goalsight_envs.cameras import Pixels
 from goalsight_envs.one_cube import OneCubeEnv
 
 HOLD = np.zeros(4, np.float32)

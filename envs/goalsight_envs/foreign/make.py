@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
+from goalsight_envs.factors import Factors
 from goalsight_envs.foreign.config import WrapConfig, split_id, with_settings
 from goalsight_envs.foreign.env import ForeignEnv
 from goalsight_envs.foreign.errors import WrapError
@@ -86,7 +87,13 @@ def is_foreign(env_id: str) -> bool:
 
 
 def make(
-    env_id: str, *, size: int, observe_pixels: bool = True, draw_goals: bool = True
+    env_id: str,
+    *,
+    size: int,
+    observe_pixels: bool = True,
+    draw_goals: bool = True,
+    cameras: Sequence[str] = (),
+    factors: Factors = None,
 ) -> gym.Env[Any, Any]:
     """An environment of goalsight's kind, or any other one wrapped.
 
@@ -95,11 +102,17 @@ def make(
         size: height and width of the pictures [pixels].
         observe_pixels: whether observations hold them.
         draw_goals: whether a wrapped environment draws a goal at every reset.
+        cameras: what it shows, the main camera first; empty for its own choice.
+        factors: what varies between its episodes; None for nothing.
 
     Raises:
-        WrapError: if there is no such environment or it cannot be wrapped.
+        WrapError: if there is no such environment, it cannot be wrapped, or it has no such cameras
+            or factors.
     """
+    asked = {k: v for k, v in (("cameras", cameras), ("factors", factors)) if v}
     if is_foreign(env_id):
+        if asked:
+            raise WrapError(f"{env_id} is wrapped: it takes no {' and no '.join(asked)}")
         try:
             return wrap(env_id, size=size, observe_pixels=observe_pixels, draw_goals=draw_goals)
         except WrapError as error:
@@ -111,7 +124,12 @@ def make(
     given: dict[str, Any] = {"size": size}
     if not observe_pixels and "observe_pixels" in _arguments(spec):
         given["observe_pixels"] = False
-    return gym.make(spec.id, max_episode_steps=-1, disable_env_checker=True, **given)
+    try:
+        return gym.make(spec.id, max_episode_steps=-1, disable_env_checker=True, **given, **asked)
+    except (ValueError, TypeError) as error:
+        if not asked:
+            raise
+        raise WrapError(f"{env_id} with {', '.join(asked)}: {error}") from error
 
 
 def add_setting(env_id: str, setting: str) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 
 from goalsight_envs import cabinet
 from goalsight_envs.base import ArmEnv, Array
-from goalsight_envs.placing import CUBE_REST
 from goalsight_envs.policies import skills
 from goalsight_envs.policies.motion import push_waypoint
 from goalsight_envs.policies.skills import Move
@@ -59,7 +58,7 @@ def higher(env: ArmEnv, by: float) -> Array:
 def some_cube(env: ArmEnv, rng: np.random.Generator) -> str:
     """One of the scene's cubes; of those stacked, the upper."""
     heights = [float(env.data.body(name).xpos[2]) for name in env.cubes]
-    if max(heights) > 2 * CUBE_REST:
+    if max(heights) > 2 * env.cube_rest:
         return env.cubes[int(np.argmax(heights))]
     return str(rng.choice(env.cubes))
 
@@ -77,7 +76,7 @@ def wander(env: ArmEnv, rng: np.random.Generator) -> Iterator[Move]:
 def push(env: ArmEnv, rng: np.random.Generator) -> Iterator[Move]:
     """Shove a cube along the table with the closed hand."""
     name, target = some_cube(env, rng), somewhere(env, rng)
-    if env.data.body(name).xpos[2] > CUBE_REST + 0.005:  # in the drawer or on the other cube
+    if env.data.body(name).xpos[2] > env.cube_rest + 0.005:  # in the drawer or on the other cube
         return
     for _ in range(40):
         waypoint = push_waypoint(env, target, name=name)
@@ -97,7 +96,7 @@ def carry(env: ArmEnv, rng: np.random.Generator) -> Iterator[Move]:
     yield from take(env, name)
     if not skills.holding(env, name):
         return
-    lowest = CUBE_REST + 0.005
+    lowest = env.cube_rest + 0.005
     height = rng.uniform(lowest, 0.16)
     target = np.array([*somewhere(env, rng), height])
     yield from repeat(lambda: skills.carry(env, name, target), 30)
@@ -170,7 +169,7 @@ def stack(env: ArmEnv, rng: np.random.Generator) -> Iterator[Move]:
     if not skills.holding(env, upper):
         return
     error = rng.normal(0.0, 0.01, 2) * (1.0 if rng.random() < 0.7 else 2.5)
-    top = np.add(env.data.body(lower).xpos, [*error, 2 * CUBE_REST + 0.004])
+    top = np.add(env.data.body(lower).xpos, [*error, 2 * env.cube_rest + 0.004])
     yield from repeat(lambda: skills.carry(env, upper, top), 35)
     yield from repeat(lambda: skills.let_go(env), 8)
     above = higher(env, 0.08)

@@ -95,9 +95,17 @@ def check_task(manifest: Manifest, env: Env) -> None:
 
 
 def _restore(env: Env, manifest: Manifest, pair: int) -> tuple[Observation, dict[str, Any]]:
-    """Set start and goal; the distance between them shows whether the scene is the same."""
+    """Set factors, start and goal; their distance shows whether the scene is the same."""
     states = {"state": manifest.start[pair], "goal_state": manifest.goal[pair]}
-    observation, info = env.reset(seed=0, options=states)
+    options: dict[str, Any] = dict(states)
+    if manifest.pairs[pair].factors:
+        options["factors"] = manifest.pairs[pair].factors
+    try:
+        observation, info = env.reset(seed=0, options=options)
+    except ValueError as error:
+        raise ManifestError(
+            f"pair {pair} of manifest {manifest.name} does not fit {manifest.env}: {error}"
+        ) from None
     expected, found = manifest.pairs[pair].displacement, float(info["distance"])
     if abs(expected - found) > SAME:
         raise ManifestError(

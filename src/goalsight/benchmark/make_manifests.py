@@ -6,11 +6,13 @@ the same pairs. Names given after the folder make only those manifests.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +51,8 @@ class Recipe:
     tier: str = "near"
     frameskip: int = 5
     """K of the models the tier was designed for."""
+    level: str = ""
+    """Shift level that the factors of each pair are drawn from; empty for nominal ones."""
     steps: int | None = None
     """Control steps a row has for a pair; None: as many as the tier gives."""
 
@@ -77,18 +81,38 @@ NEAR = ("reach", "push", "grasp", "pick-place", "drawer")
 SEEDS = {("near", ""): 1_000_000, ("near", "-dev"): 2_000_000}
 SEEDS |= {("far", ""): 4_000_000, ("far", "-dev"): 5_000_000}
 """First seed by tier and use; the ranges of a task never meet."""
-RECIPES = tuple(
-    Recipe(
-        name=f"{task}-{tier}{use}",
-        env=env,
+SHIFTED = {task: "near" if task in {"reach", "push"} else "far" for task in TASKS}
+"""The tier of each task that the shift levels are shipped for."""
+SHIFTED_SEEDS = {
+    # The same starts and goals as without the shift: looks alone differ, row by row.
+    "ood-visual": 0,
+    # Another cube needs other states.
+    "ood-physics": 5_000_000,
+}
+"""What a level adds to the first seed."""
+
+
+def _recipe(task: str, tier: str, use: str, level: str = "") -> Recipe:
+    return Recipe(
+        name=f"{task}-{tier}{f'-{level}' if level else ''}{use}",
+        env=TASKS[task],
         pairs=100 if use else 200,
-        seed_base=SEEDS[tier, use],
+        seed_base=SEEDS[tier, use] + (SHIFTED_SEEDS[level] if level else 0),
         tier=tier,
+        level=level,
     )
-    for tier, tasks in (("near", NEAR), ("far", tuple(TASKS)))
-    for task, env in TASKS.items()
-    if task in tasks
-    for use in ("", "-dev")
+
+
+USES = ("", "-dev")
+RECIPES = (
+    *(_recipe(task, "near", use) for task in NEAR for use in USES),
+    *(_recipe(task, "far", use) for task in TASKS for use in USES),
+    *(
+        _recipe(task, tier, use, level)
+        for level in SHIFTED_SEEDS
+        for task, tier in SHIFTED.items()
+        for use in USES
+    ),
 )
 """The manifests that are shipped in `configs/bench/`."""
 
@@ -105,7 +129,12 @@ def make_manifest(recipe: Recipe, progress: Progress = silent) -> Manifest:
     """
     import mujoco
 
-    env = make_env(recipe.env, observe_pixels=False, draw_goals=recipe.tier == "far")
+    env = make_env(
+        recipe.env,
+        observe_pixels=False,
+        draw_goals=recipe.tier == "far",
+        factors=recipe.level or None,
+    )
     task = task_of(env)
     draw = near_pairs if recipe.tier == "near" else far_pairs
     drawn: list[Drawn] = []
@@ -154,7 +183,7 @@ def near_pairs(env: Env, seed_base: int, episodes: int) -> Iterator[Drawn]:
     for episode in range(episodes):
         seed = seed_base + episode
         rng = np.random.default_rng([seed, 1])
-        states, measured = _play(env, seed, rng)
+        states, measured, factors = _play(env, seed, rng)
         apart = task.goal_distance(measured[AHEAD:], measured[:-AHEAD])
         shown = np.array([task.is_goal(goal) for goal in measured[AHEAD:]])
         possible = np.flatnonzero((apart > least) & shown)
@@ -162,7 +191,9 @@ def near_pairs(env: Env, seed_base: int, episodes: int) -> Iterator[Drawn]:
             continue
         step = int(rng.choice(possible))
         displacement = round(float(apart[step]), 6)
-        pair = Pair(seed=seed, episode=episode, step=step, displacement=displacement)
+        pair = Pair(
+            seed=seed, episode=episode, step=step, displacement=displacement, factors=factors
+        )
         yield pair, states[step], states[step + AHEAD]
 
 
@@ -182,23 +213,28 @@ def far_pairs(env: Env, seed_base: int, episodes: int) -> Iterator[Drawn]:
     least = max(task.min_displacement, task.success_threshold)
     for episode in range(episodes):
         seed = seed_base + episode
-        env.reset(seed=seed)
+        factors = _factors(env.reset(seed=seed)[1])
         start, goal = (
             state.astype(np.float32).astype(np.float64)
             for state in (task.solver_state(), task.goal_state)
         )
-        observation, info = env.reset(options={"state": start, "goal_state": goal})
+        options: dict[str, Any] = {"state": start, "goal_state": goal}
+        options |= {"factors": factors} if factors else {}
+        observation, info = env.reset(options=options)
         apart = float(info["distance"])
         if apart <= least or info["is_success"] or not task.is_goal(observation["desired_goal"]):
             continue
-        yield Pair(seed=seed, episode=episode, step=0, displacement=round(apart, 6)), start, goal
+        pair = Pair(
+            seed=seed, episode=episode, step=0, displacement=round(apart, 6), factors=factors
+        )
+        yield pair, start, goal
 
 
 def _play(
     env: Env, seed: int, rng: np.random.Generator
-) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
-    """A play episode: full solver states (S,), and what the task measures (T, G) [m]."""
-    observation, _ = env.reset(seed=seed)
+) -> tuple[list[NDArray[np.float64]], NDArray[np.float64], dict[str, Any]]:
+    """A play episode: full solver states (S,), what the task measures (T, G) [m], its factors."""
+    observation, info = env.reset(seed=seed)
     policy = make_policy("play", env, rng)
     policy.reset()
     states, measured = [task_of(env).solver_state()], [observation["achieved_goal"]]
@@ -206,7 +242,13 @@ def _play(
         observation, *_ = env.step(policy.act())
         states.append(task_of(env).solver_state())
         measured.append(observation["achieved_goal"])
-    return states, np.stack(measured)
+    return states, np.stack(measured), _factors(info)
+
+
+def _factors(info: dict[str, Any]) -> dict[str, Any]:
+    """The factors of an episode as JSON values."""
+    values: dict[str, Any] = json.loads(json.dumps(info.get("factors", {})))
+    return values
 
 
 def main(folder: Path, names: tuple[str, ...] = ()) -> None:

@@ -6,14 +6,14 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.data.files import replace_file, replace_json
+from goalsight.data.files import replace_file
 from goalsight.errors import ManifestError
 
 SCHEMA = 1
@@ -33,6 +33,13 @@ class Pair:
     """Control step of the start: the goal of `near` comes 25 later, `far` begins at 0."""
     displacement: float
     """Task distance between start and goal [m]."""
+    factors: Mapping[str, Any] = field(default_factory=dict)
+    """Factors of variation that are not nominal, of start and goal alike, as JSON values."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; a nominal pair says nothing of factors, so that older hashes hold."""
+        values = asdict(self)
+        return values if self.factors else {k: v for k, v in values.items() if k != "factors"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +109,7 @@ def save_manifest(manifest: Manifest, folder: Path) -> Path:
     replace_file(path.with_suffix(".npz"), states)
     described = _described(manifest)
     hashes = {"states_sha256": hashlib.sha256(states).hexdigest(), "hash": manifest.hash}
-    replace_json(path, {**described, **hashes})
+    replace_file(path, _text({**described, **hashes}).encode())
     return path
 
 
@@ -159,7 +166,14 @@ _DESCRIBED = tuple(f.name for f in fields(Manifest) if f.name not in ("start", "
 def _described(manifest: Manifest) -> dict[str, Any]:
     """What the JSON holds beside the hashes."""
     described = {name: getattr(manifest, name) for name in _DESCRIBED}
-    return {**described, "pairs": [asdict(pair) for pair in manifest.pairs]}
+    return {**described, "pairs": [pair.to_json() for pair in manifest.pairs]}
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    """Indented JSON with a line for each pair: what changed in one is seen at a glance."""
+    lines = ",\n".join(f"    {json.dumps(pair, allow_nan=False)}" for pair in content["pairs"])
+    rest = json.dumps({**content, "pairs": []}, indent=2, ensure_ascii=False, allow_nan=False)
+    return rest.replace('"pairs": []', f'"pairs": [\n{lines}\n  ]', 1) + "\n"
 
 
 def _hash(described: Mapping[str, Any], states: bytes) -> str:

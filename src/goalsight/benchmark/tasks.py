@@ -13,11 +13,19 @@ from goalsight.errors import UserError
 
 if TYPE_CHECKING:
     from goalsight_envs.base import ArmEnv
+    from goalsight_envs.factors import Factors
 
 Env = gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
 
 
-def make_env(env_id: str, *, size: int = 64, observe_pixels: bool, draw_goals: bool = True) -> Env:
+def make_env(
+    env_id: str,
+    *,
+    size: int = 64,
+    observe_pixels: bool,
+    draw_goals: bool = True,
+    factors: Factors = None,
+) -> Env:
     """A task of the arm scene, or an environment of another package, wrapped.
 
     Args:
@@ -25,6 +33,7 @@ def make_env(env_id: str, *, size: int = 64, observe_pixels: bool, draw_goals: b
         size: height and width of its pictures [pixels].
         observe_pixels: whether observations hold them; `render()` works either way.
         draw_goals: whether a wrapped environment draws a goal at a reset that gives it none.
+        factors: what varies between its episodes; the arm scene's tasks alone have any.
 
     Raises:
         UserError: if there is no such environment or it cannot be wrapped.
@@ -32,7 +41,13 @@ def make_env(env_id: str, *, size: int = 64, observe_pixels: bool, draw_goals: b
     from goalsight_envs.foreign import WrapError, make
 
     try:
-        return make(env_id, size=size, observe_pixels=observe_pixels, draw_goals=draw_goals)
+        return make(
+            env_id,
+            size=size,
+            observe_pixels=observe_pixels,
+            draw_goals=draw_goals,
+            factors=factors,
+        )
     except WrapError as error:
         raise UserError(str(error)) from error
 

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from goalsight.cli.factors import read_factors
 from goalsight.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,23 +38,22 @@ def collect(
     size: int = 64,
     steps: int = 100,
     video: Literal["h264", "none"] = "h264",
+    cameras: str = "",
+    factors: str = "",
     fast_render: bool = False,
     json: bool = False,
 ) -> int:
     r"""Roll a policy out and write a LeRobot v3 dataset.
 
-    Run again with the same settings, it appends: episodes that are there are kept. Ctrl-C leaves
-    a whole dataset. Episode i depends on the seed and i alone, never on the number of workers.
+    Run again it appends; Ctrl-C leaves a whole dataset. Episode i depends on seed and i alone.
 
     Args:
-        env: Gymnasium id of the environment; `goalsight envs` lists ours, any other one that
-            renders and has a Box action space is `module:Id-v0`, such as gymnasium:Pusher-v5.
+        env: Gymnasium id; `goalsight envs` lists ours, any other is `module:Id-v0`.
         episodes: Episodes the dataset shall have in the end.
         out: Folder of the dataset.
-        policy: Who acts: play, random, expert, module:function of yours (called with environment
-            and generator), or agent, which plans to each episode's goal image, which is kept.
+        policy: play, random, expert, module:function of yours, or agent, which seeks goal images.
         mix: Several policies instead of one: cover, recovery, branches, or a YAML file of yours.
-        checkpoint: Of the agent: folder of a checkpoint or of a training run, or a shipped name.
+        checkpoint: Of the agent: a checkpoint, a training run, or a shipped name.
         settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
         memory: Of the agent: file of `goalsight memory build` to take sub-goals from.
         device: Torch device the agent plans on.
@@ -62,6 +62,8 @@ def collect(
         size: Height and width of the frames [pixels].
         steps: Control steps per episode.
         video: h264 writes an mp4 per episode; none keeps decoded frames only (larger).
+        cameras: What is recorded, such as front,wrist, the main camera first.
+        factors: What varies: a level such as mild, or a YAML file, see `goalsight envs --factors`.
         fast_render: Draw a foreign MuJoCo model without shadows, and say what it saves.
         json: Print the summary as JSON.
 
@@ -79,14 +81,13 @@ def collect(
     from goalsight.data.collect import CollectConfig, load_mix
     from goalsight.data.collect import collect as run
 
-    try:
+    with _said_in_a_line():
         config = CollectConfig(
             env=_faster(env, size) if fast_render else env, episodes=episodes, out=out,
             policy=policy, workers=_cores() if workers is None else workers, seed=seed, size=size,
             steps=steps, video=video, mix=load_mix(mix) if mix else None,
+            cameras=_split(cameras), factors=read_factors(factors),
         )  # fmt: skip
-    except ValueError as error:
-        raise UserError(str(error)) from error
     seeking = _seeking(config, checkpoint, settings, memory, device)
     with _progress_bar() as report:
         summary = run(config, report, seeking)
@@ -100,6 +101,20 @@ def _say(summary: CollectSummary, json: bool) -> int:
         print("goalsight: stopped; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+@contextmanager
+def _said_in_a_line() -> Iterator[None]:
+    """What a config refuses is the user's to mend."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _split(names: str) -> tuple[str, ...]:
+    """Names that commas separate."""
+    return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
 def _faster(env: str, size: int) -> str:

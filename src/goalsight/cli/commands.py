@@ -115,6 +115,9 @@ COMMANDS: dict[str, Command] = {
         ),
         _command("perf collect", "control steps a second, beside physics and bare render"),
         _command(
+            "perf tasks", "control steps a second of every task on one core", module="perf_tasks"
+        ),
+        _command(
             "perf plan",
             "milliseconds a plan, beside its matrix products and the plain way",
             module="perf_plan",

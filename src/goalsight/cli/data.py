@@ -133,6 +133,8 @@ def _card(dataset: Dataset) -> dict[str, object]:
         "seed": source.seed,
         "video": source.video,
         "camera": source.camera,
+        "other_cameras": source.cameras[1:],
+        "factors": source.factors if isinstance(source.factors, str) else [*(source.factors or {})],
         "renderer": source.renderer,
         "mujoco": source.mujoco,
         "action": source.action_names,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 import json as jsonlib
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+from goalsight.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,19 +31,37 @@ class TaskCard:
     """Name of each component of `observation`."""
     observation: dict[str, str]
     """Key of the observation: shape and dtype."""
+    factors: list[str]
+    """What may vary between its episodes."""
 
 
-def envs(*, json: bool = False) -> None:
+def envs(
+    *, factors: bool = False, pictures: Path | None = None, size: int = 128, json: bool = False
+) -> None:
     """List the tasks with their actions, observations and units.
 
     Args:
+        factors: list what may vary between episodes instead, with units and levels.
+        pictures: folder to write a sheet of pictures of each task to: starts, goals, the view
+            from the wrist, and the same starts at every level of variation.
+        size: height and width of each picture on the sheets [pixels].
         json: print JSON for a machine to read.
+
+    Raises:
+        UserError: if the size is out of its range.
 
     Example:
         goalsight envs
-        goalsight envs --json
+        goalsight envs --factors
+        goalsight envs --pictures runs/tasks
     """
     cards = task_cards()
+    if pictures is not None:
+        _write_pictures(pictures, [card.id for card in cards], size, json)
+        return
+    if factors:
+        _print_factors({card.id: card.factors for card in cards}, json)
+        return
     if json:
         print(jsonlib.dumps([asdict(card) for card in cards], indent=2))
         return
@@ -55,6 +76,30 @@ def envs(*, json: bool = False) -> None:
     console.print(table)
     console.print()
     console.print(Markdown(_shared_contract()))
+
+
+def _write_pictures(folder: Path, tasks: list[str], size: int, json: bool) -> None:
+    from goalsight.cli.env_pictures import write_pictures
+    from goalsight.data.progress import delayed_bar
+
+    if not 16 <= size <= 1024:
+        raise UserError(f"size must be in [16, 1024] pixels, got {size}")
+    with delayed_bar("Drawing", "tasks") as progress:
+        paths = [str(path) for path in write_pictures(folder, tasks, size, progress)]
+    print(jsonlib.dumps(paths) if json else "\n".join(paths))
+
+
+def _print_factors(scenes: dict[str, list[str]], json: bool) -> None:
+    from goalsight.cli.factors import factor_rows, factor_tables
+
+    rows = factor_rows(scenes)
+    if json:
+        print(jsonlib.dumps(rows, indent=2))
+        return
+    from rich.console import Console
+
+    for table in factor_tables(rows):
+        Console().print(table, "")
 
 
 def task_cards() -> list[TaskCard]:
@@ -72,6 +117,8 @@ def _card(name: str) -> TaskCard:
     """Make the environment and read its spaces; nothing is rendered."""
     import gymnasium
 
+    from goalsight_envs.factors import factors_of
+
     env = gymnasium.make(name, disable_env_checker=True)
     inner: Any = env.unwrapped
     spaces: Any = env.observation_space
@@ -88,6 +135,7 @@ def _card(name: str) -> TaskCard:
         },
         proprio=list(inner.proprio_names),
         observation={key: f"{space.shape} {space.dtype}" for key, space in spaces.items()},
+        factors=list(factors_of(inner.model)),
     )
     env.close()
     return card

@@ -38,8 +38,8 @@ def decode_episode(dataset: Dataset, episode: int, reader: Reader = "auto") -> F
         DatasetError: if the file is missing, damaged, or not the one that was written.
     """
     record = dataset.records[episode]
-    path = dataset.path / layout.frames_path(dataset.provenance, episode)
-    check_sha256(path, record.frames_sha256)
+    path, digest = dataset.frames_file(episode)
+    check_sha256(path, digest)
     if dataset.provenance.video == "none":
         return _open_npy(path, record.frames, dataset.size)
     frames = read_video(path, record.frames, reader)
@@ -98,15 +98,14 @@ class FrameCache:
 
     def path(self, episode: int) -> Path:
         """File of an episode."""
-        camera = self._dataset.provenance.camera
-        return self._dataset.path / layout.cache_path(camera, episode)
+        return self._dataset.path / layout.cache_path(self._dataset.camera, episode)
 
     def has(self, episode: int) -> bool:
         """Whether the frames are there and come from the video that the dataset records."""
         record = self._dataset.records[episode]
         if self._dataset.provenance.video == "none":
             return self.path(episode).is_file()
-        if self._sources.get(episode) != record.frames_sha256:
+        if self._sources.get(episode) != record.sha256_of(self._dataset.camera):
             return False
         pixels = record.frames * self._dataset.size**2 * 3
         return self.path(episode).is_file() and self.path(episode).stat().st_size > pixels
@@ -126,8 +125,7 @@ class FrameCache:
         Raises:
             DatasetError: if the video is missing or damaged.
         """
-        path = self._dataset.path / layout.frames_path(self._dataset.provenance, episode)
-        return read_frames_at(path, rows, self._reader)
+        return read_frames_at(self._dataset.frames_file(episode)[0], rows, self._reader)
 
     def build(self, episodes: Iterable[int], progress: Report = silent) -> None:
         """Decode what is missing of these episodes; killed and started again it goes on.
@@ -167,9 +165,7 @@ class FrameCache:
                 fitting.append(episode)
                 used += self._bytes(episode)
             else:  # it will be read without the cache, and without another look at its checksum
-                source = layout.frames_path(self._dataset.provenance, episode)
-                expected = self._dataset.records[episode].frames_sha256
-                check_sha256(self._dataset.path / source, expected)
+                check_sha256(*self._dataset.frames_file(episode))
         return fitting
 
     def _bytes(self, episode: int) -> int:
@@ -193,7 +189,7 @@ class FrameCache:
 
     def _note(self, episode: int) -> None:
         """Append to the index; one short write, so that two builders do not mix their lines."""
-        source = self._dataset.records[episode].frames_sha256
+        source = self._dataset.records[episode].sha256_of(self._dataset.camera)
         line = json.dumps({"episode": episode, "source_sha256": source}) + "\n"
         try:
             with self._index_path.open("a", encoding="utf-8") as file:

@@ -61,7 +61,8 @@ class Checker:
         if record.goal is not None:
             yield from _differs(partial(read_goal, self.dataset, episode))
         if record.frames_sha256 != LOST:
-            yield from _wrong_frames(self.dataset, episode, columns)
+            for camera in self.dataset.provenance.cameras:
+                yield from _wrong_frames(self.dataset.seen_by(camera), episode, columns)
 
     def constant(self) -> Iterator[str]:
         """Axes of actions and proprio that never change in any sound episode."""
@@ -169,7 +170,7 @@ def _wrong_times(times: NDArray[Any], fps: float) -> Iterator[str]:
 
 def _wrong_frames(dataset: Dataset, episode: int, columns: Columns) -> Iterator[str]:
     """What is wrong with the frames; a wrong checksum comes with what it hides."""
-    path = dataset.path / layout.frames_path(dataset.provenance, episode)
+    path = dataset.frames_file(episode)[0]
     try:
         # decord repeats frames in place of those that are not there.
         frames = decode_episode(dataset, episode, "pyav")
@@ -189,10 +190,10 @@ def _wrong_frames(dataset: Dataset, episode: int, columns: Columns) -> Iterator[
 def _detail(dataset: Dataset, episode: int) -> str:
     """Why a file of frames is not the one that was written, as far as it shows."""
     record = dataset.records[episode]
-    path = dataset.path / layout.frames_path(dataset.provenance, episode)
+    path = dataset.frames_file(episode)[0]
     found = sha256_of(path)
     for other in dataset.records:
-        if other.frames_sha256 == found and other.episode != episode:
+        if other.sha256_of(dataset.camera) == found and other.episode != episode:
             return f"; these are the frames of episode {other.episode}"
     if path.suffix != ".mp4":
         return ""

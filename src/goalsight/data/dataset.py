@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,35 @@ class Dataset:
     cache_gb: float | None = field(default=None, repr=False, compare=False)
     """Bound of the decode-once cache [GB, 1e9 bytes]; None for no bound, 0 for no cache. Frames
     that do not fit are decoded each time."""
+    chosen_camera: str = field(default="", repr=False)
+    """Whose frames are read, see `seen_by`; empty for the main camera's."""
+
+    def seen_by(self, camera: str) -> Dataset:
+        """The same dataset with the frames of another camera.
+
+        Args:
+            camera: as recorded, `wrist` or `observation.images.wrist`; empty for the main one.
+
+        Raises:
+            DatasetError: if it was not recorded; the message lists those that were.
+        """
+        name = camera.removeprefix(layout.video_key("")) or self.provenance.camera
+        if name not in self.provenance.cameras:
+            raise DatasetError(
+                f"{self.path} has no camera {camera!r}; it has: "
+                f"{', '.join(self.provenance.cameras)}"
+            )
+        return replace(self, chosen_camera=name)
+
+    @property
+    def camera(self) -> str:
+        """Name of the camera whose frames are read."""
+        return self.chosen_camera or self.provenance.camera
+
+    def frames_file(self, episode: int) -> tuple[Path, str]:
+        """File of an episode's frames, mp4 or cache file, and the checksum it must have."""
+        relative = layout.frames_path(self.provenance, episode, self.camera)
+        return self.path / relative, self.records[episode].sha256_of(self.camera)
 
     @cached_property
     def episodes(self) -> NDArray[np.int64]:
@@ -136,13 +165,14 @@ class Dataset:
             )
 
 
-def open_dataset(path: Path | str, *, cache_gb: float | None = None) -> Dataset:
+def open_dataset(path: Path | str, *, camera: str = "", cache_gb: float | None = None) -> Dataset:
     """Open a dataset that `goalsight collect` or `goalsight data import` wrote.
 
     Checks versions, totals, and that every file is there; `goalsight data validate` reads them.
 
     Args:
         path: folder of the dataset.
+        camera: whose frames are read, see `Dataset.seen_by`.
         cache_gb: see `Dataset.cache_gb`.
 
     Raises:
@@ -168,7 +198,7 @@ def open_dataset(path: Path | str, *, cache_gb: float | None = None) -> Dataset:
     dataset = Dataset(root, info, provenance, records, cache_gb)
     for message in (*wrong_totals(dataset), *missing_files(dataset)):
         raise DatasetError(message)
-    return dataset
+    return dataset.seen_by(camera) if camera else dataset
 
 
 def read_provenance(root: Path) -> Provenance:
@@ -235,7 +265,10 @@ def missing_files(dataset: Dataset) -> Iterator[str]:
     for episode in range(len(dataset.records)):
         for relative in (
             layout.data_path(episode),
-            layout.frames_path(dataset.provenance, episode),
+            *(
+                layout.frames_path(dataset.provenance, episode, camera)
+                for camera in dataset.provenance.cameras
+            ),
             *([layout.goal_path(episode)] if dataset.records[episode].goal else []),
         ):
             if not (dataset.path / relative).is_file():

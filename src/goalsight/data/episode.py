@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,10 @@ class Episode:
     """Index that the seed made it from, where that is not `index`."""
     goal: Goal | None = None
     """What it sought; None where the policy seeks nothing."""
+    other_frames: dict[str, tuple[Path, str]] = field(default_factory=dict, compare=False)
+    """File and its SHA-256 by name for cameras beside the main one."""
+    factors: dict[str, Any] = field(default_factory=dict)
+    """Factors of variation that were not nominal, as JSON values."""
 
     @property
     def length(self) -> int:

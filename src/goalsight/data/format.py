@@ -90,6 +90,10 @@ class Provenance:
     """Version of this package at the first episode."""
     commit: str | None
     """Commit of the code at the first episode, if it ran from a checkout."""
+    other_cameras: list[str] | None = None
+    """Cameras recorded beside the main one."""
+    factors: Any = None
+    """What varied between episodes, as asked for; each record has the values."""
     mix: dict[str, Any] | None = None
     """Content of the mix of policies that acted, None if it was one policy."""
     agent: dict[str, str] | None = None
@@ -126,11 +130,11 @@ class Provenance:
 
         The versions of this package may differ: an episode's content is a matter of the rest.
         """
-        for field in fields(self):
-            if field.name in {"goalsight", "commit"}:
+        for item in fields(self):
+            if item.name in {"goalsight", "commit"}:
                 continue
-            if getattr(self, field.name) != getattr(other, field.name):
-                return field.name
+            if getattr(self, item.name) != getattr(other, item.name):
+                return item.name
         return None
 
     @property
@@ -140,14 +144,24 @@ class Provenance:
         return round(fps) if fps == round(fps) else fps
 
     @property
+    def cameras(self) -> list[str]:
+        """Every camera recorded, the main one first."""
+        return [self.camera, *(self.other_cameras or [])]
+
+    @property
     def video_key(self) -> str:
-        """Feature name of the frames."""
-        return f"observation.images.{self.camera}"
+        """Feature name of the main camera's frames."""
+        return video_key(self.camera)
 
     @property
     def task(self) -> str:
         """LeRobot wants a sentence per task."""
         return f"{self.policy} in {self.env}"
+
+
+def video_key(camera: str) -> str:
+    """Feature name of a camera's frames."""
+    return f"observation.images.{camera}"
 
 
 def chunk_and_file(index: int) -> tuple[int, int]:
@@ -172,12 +186,19 @@ def cache_path(camera: str, episode: int) -> Path:
     return Path(f"cache/{camera}/episode-{episode:06d}.npy")
 
 
-def frames_path(provenance: Provenance, episode: int) -> Path:
-    """The file that holds an episode's frames, relative to the dataset: mp4 or cache file."""
+def frames_path(provenance: Provenance, episode: int, camera: str = "") -> Path:
+    """The file that holds an episode's frames, relative to the dataset: mp4 or cache file.
+
+    Args:
+        provenance: of the dataset.
+        episode: which.
+        camera: whose frames; the main camera's unless one is named.
+    """
+    camera = camera or provenance.camera
     if provenance.video == "none":
-        return cache_path(provenance.camera, episode)
+        return cache_path(camera, episode)
     chunk, file = chunk_and_file(episode)
-    key = provenance.video_key
+    key = video_key(camera)
     return Path(VIDEO_TEMPLATE.format(video_key=key, chunk_index=chunk, file_index=file))
 
 
@@ -195,7 +216,8 @@ def features(provenance: Provenance) -> dict[str, dict[str, Any]]:
 
     described: dict[str, dict[str, Any]] = {}
     if provenance.video == "h264":
-        described[provenance.video_key] = _video_feature(provenance)
+        for camera in provenance.cameras:
+            described[video_key(camera)] = _video_feature(provenance)
     if provenance.proprio_names:  # a log may have recorded none
         names = provenance.proprio_names
         described[PROPRIO] = feature("float32", len(names), names)

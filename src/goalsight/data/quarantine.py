@@ -118,9 +118,11 @@ def _moved(dataset: Dataset, episode: int, index: int, staging: Path) -> Episode
     """An episode with another number; its frames are linked, not copied, where that is possible."""
     record = dataset.records[episode]
     columns = dataset.read_episode(episode, dataset.widths())
-    frames = dataset.path / layout.frames_path(dataset.provenance, episode)
-    linked = staging / f"episode-{index:06d}{frames.suffix}"
-    link_or_copy(frames, linked)
+    linked = {}
+    for camera in dataset.provenance.cameras:
+        frames = dataset.seen_by(camera).frames_file(episode)[0]
+        linked[camera] = staging / f"episode-{index:06d}-{camera}{frames.suffix}"
+        link_or_copy(frames, linked[camera])
     origin = episode if record.origin is None else record.origin
     prefix = layout.TRUTH_PREFIX
     return Episode(
@@ -128,7 +130,7 @@ def _moved(dataset: Dataset, episode: int, index: int, staging: Path) -> Episode
         proprio=columns.get(layout.PROPRIO, np.empty((record.length, 0), np.float32)),
         actions=columns[layout.ACTION],
         success=columns[layout.SUCCESS][:, 0].astype(np.bool_),
-        frames_file=linked,
+        frames_file=linked.pop(dataset.provenance.camera),
         frames_sha256=record.frames_sha256,
         truth={name: columns[prefix + name] for name in dataset.truth_names},
         goal=None
@@ -136,6 +138,8 @@ def _moved(dataset: Dataset, episode: int, index: int, staging: Path) -> Episode
         else Goal(read_goal(dataset, episode), record.goal["is_success"], record.goal["frame"]),
         policy=record.policy,
         origin=None if origin == index else origin,
+        other_frames={name: (path, record.sha256_of(name)) for name, path in linked.items()},
+        factors=record.factors or {},
     )
 
 

@@ -39,6 +39,15 @@ class EpisodeRecord:
     """Of a goal-seeking policy's episode: `image_sha256`, `is_success` and `frame`, see
     `goalsight.data.episode.Goal`; left out elsewhere."""
 
+    other_sha256: dict[str, str] | None = None
+    """What `frames_sha256` is, for cameras beside the main one, by name."""
+    factors: dict[str, Any] | None = None
+    """Factors of variation that were not nominal in this episode."""
+
+    def sha256_of(self, camera: str) -> str:
+        """Checksum of a camera's frames."""
+        return (self.other_sha256 or {}).get(camera, self.frames_sha256)
+
     def to_json(self) -> dict[str, Any]:
         """As plain values; what is optional and absent is left out."""
         return without_absent(self)

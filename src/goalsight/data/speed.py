@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import goalsight
-from goalsight.data import format as layout
 from goalsight.data.dataset import Dataset, open_dataset
 from goalsight.data.episode import Episode
 from goalsight.data.files import sha256_of
@@ -127,8 +126,7 @@ def _from_videos(
     places = [windows.locate(index) for index in chosen]
     began = time.perf_counter()
     for episode, first in places:
-        path = dataset.path / layout.frames_path(dataset.provenance, episode)
-        read_frames_at(path, first + offsets, reader)
+        read_frames_at(dataset.frames_file(episode)[0], first + offsets, reader)
     return DECODED_CLIPS / (time.perf_counter() - began)
 
 

@@ -44,7 +44,8 @@ def compute_stats(dataset: Dataset) -> dict[str, dict[str, Any]]:
     columns = dataset.columns(dataset.widths(), range(len(dataset.records)))
     stats = {name: describe(values) for name, values in columns.items()}
     if dataset.provenance.video == "h264":
-        stats[dataset.provenance.video_key] = describe_pixels(dataset)
+        for camera in dataset.provenance.cameras:
+            stats[layout.video_key(camera)] = describe_pixels(dataset.seen_by(camera))
     return stats
 
 

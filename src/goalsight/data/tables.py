@@ -96,13 +96,15 @@ def episodes_table(provenance: layout.Provenance, lengths: list[int], block: int
         "dataset_to_index": [starts[episode + 1] for episode in episodes],
     }
     if provenance.video == "h264":
-        video = f"videos/{provenance.video_key}"
-        columns |= {
-            f"{video}/chunk_index": [place[0] for place in places],
-            f"{video}/file_index": [place[1] for place in places],
-            f"{video}/from_timestamp": [0.0 for _ in episodes],
-            f"{video}/to_timestamp": [lengths[episode] / provenance.fps for episode in episodes],
-        }
+        ends = [lengths[episode] / provenance.fps for episode in episodes]
+        for camera in provenance.cameras:
+            video = f"videos/{layout.video_key(camera)}"
+            columns |= {
+                f"{video}/chunk_index": [place[0] for place in places],
+                f"{video}/file_index": [place[1] for place in places],
+                f"{video}/from_timestamp": [0.0 for _ in episodes],
+                f"{video}/to_timestamp": ends,
+            }
     columns |= {
         "meta/episodes/chunk_index": [chunk for _ in episodes],
         "meta/episodes/file_index": [file for _ in episodes],

@@ -157,9 +157,10 @@ class DatasetWriter:
             OSError: if it cannot be written; what was committed before stays.
         """
         self._check(episode)
-        frames = self.path / layout.frames_path(self.provenance, episode.index)
-        frames.parent.mkdir(parents=True, exist_ok=True)
-        episode.frames_file.replace(frames)
+        for camera, file in self._files(episode).items():
+            frames = self.path / layout.frames_path(self.provenance, episode.index, camera)
+            frames.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(frames)
         data = self.path / layout.data_path(episode.index)
         table = episode_table(episode, self._starts[-1], self.provenance.fps)
         replace_file(data, parquet_bytes(table))
@@ -172,9 +173,11 @@ class DatasetWriter:
             policy=episode.policy,
             origin=episode.origin,
             goal=write_goal(self.path, episode),
+            other_sha256={n: digest for n, (_, digest) in episode.other_frames.items()} or None,
+            factors=episode.factors or None,
         )
-        with (self.path / layout.RECORDS).open("a", encoding="utf-8") as file:
-            file.write(record.to_line())
+        with (self.path / layout.RECORDS).open("a", encoding="utf-8") as lines:
+            lines.write(record.to_line())
         lengths = [record.length for record in (*self.records, record)]
         write_episodes(self.path, self.provenance, lengths)
         replace_json(self.path / layout.INFO, layout.info(self.provenance, lengths))
@@ -190,8 +193,18 @@ class DatasetWriter:
         if self.records:
             ensure_stats(open_dataset(self.path))
 
+    def _files(self, episode: Episode) -> dict[str, Path]:
+        """Frames file of each camera."""
+        others = {name: path for name, (path, _) in episode.other_frames.items()}
+        return {self.provenance.camera: episode.frames_file} | others
+
     def _check(self, episode: Episode) -> None:
         length, p = episode.length, self.provenance
+        if list(episode.other_frames) != p.cameras[1:]:
+            raise ValueError(
+                f"the dataset has cameras {p.cameras}, episode {episode.index} has "
+                f"{[p.camera, *episode.other_frames]}"
+            )
         if episode.index != len(self.records):
             raise ValueError(
                 f"the next episode is {len(self.records)}, got {episode.index}; append in order"
@@ -223,7 +236,7 @@ class DatasetWriter:
         write_episodes(self.path, self.provenance, lengths)
         for leftover in (
             layout.data_path(count),
-            layout.frames_path(self.provenance, count),
+            *(layout.frames_path(self.provenance, count, name) for name in self.provenance.cameras),
             layout.episodes_path((count - 1) // layout.EPISODES_PER_FILE + 1),
             layout.goal_path(count),
         ):

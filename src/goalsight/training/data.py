@@ -39,6 +39,8 @@ class WindowsConfig:
     """Share of the episodes held out."""
     workers: int = 0
     """Loading processes; 0 loads in the training process, which suits frames held in memory."""
+    camera: str = ""
+    """Whose frames are looked at, such as `wrist`; empty for the dataset's main camera."""
 
     def __post_init__(self) -> None:
         for name, least in (("frames", 2), ("batch", 2), ("workers", 0)):
@@ -170,6 +172,7 @@ class WindowData(LightningDataModule):
             DatasetError: if it is damaged, or too short for two windows.
         """
         super().__init__()
+        dataset = dataset.seen_by(config.camera)
         self.dataset, self.config, self._seed = dataset, config, seed
         self.training_episodes, self.validation_episodes = split_episodes(
             len(dataset.episodes), config.validation, seed

@@ -175,7 +175,7 @@ def make_card(
             "episodes": len(dataset.episodes),
             "frames": dataset.total_frames,
             "control_dt": known.control_dt,
-            "camera": known.camera,
+            "camera": dataset.camera,
             "renderer": known.renderer,
             "size": known.size,
         },

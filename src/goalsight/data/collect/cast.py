@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium
@@ -34,6 +34,8 @@ class Beginning:
     """Control steps at most."""
     goal: NDArray[np.uint8] | None = None
     """(H, W, 3) goal image of a policy that seeks one."""
+    factors: dict[str, Any] = field(default_factory=dict)
+    """Factors of variation that are not nominal."""
 
 
 class Cast:
@@ -66,12 +68,14 @@ class Cast:
         env_seed, rng = episode_seeds(config.seed, episode)
         if config.mix is not None:
             return self._begin_mixed(config.mix, episode, env_seed, rng)
-        observation, _ = self._env.reset(seed=env_seed)
+        observation, info = self._env.reset(seed=env_seed)
+        factors = info.get("factors", {})
         if self._seeking is not None:
-            return self._begin_seeking(self._seeking, observation, rng)
+            begin = self._begin_seeking(self._seeking, observation, rng)
+            return replace(begin, factors=factors)
         policy = self._make_policy(config.policy, self._env, rng)
         policy.reset()
-        return Beginning(observation, lambda _: policy.act(), config.steps)
+        return Beginning(observation, lambda _: policy.act(), config.steps, factors=factors)
 
     def _begin_seeking(
         self, seeking: Seeking, observation: dict[str, Any], rng: np.random.Generator
@@ -89,15 +93,18 @@ class Cast:
         if now.group is not None:
             env_seed, start_rng = episode_seeds(self._config.seed, now.group, _BRANCH_STREAM)
             steps = min(steps, mix.branch_steps)
-        observation, _ = self._env.reset(seed=env_seed)
+        observation, info = self._env.reset(seed=env_seed)
+        factors = info.get("factors", {})
         policy = self._make(mix, now.policy, rng)
         begin = getattr(policy, "start", None)
         state = None if begin is None else begin(start_rng)
         if state is not None:
             goal = self._env.unwrapped.goal_state  # type: ignore[attr-defined]
-            observation, _ = self._env.reset(options={"state": state, "goal_state": goal})
+            options = {"state": state, "goal_state": goal}
+            options |= {"factors": factors} if factors else {}
+            observation, _ = self._env.reset(options=options)
         policy.reset()
-        return Beginning(observation, lambda _: policy.act(), steps)
+        return Beginning(observation, lambda _: policy.act(), steps, factors=factors)
 
     def recorded_name(self, episode: int) -> str | None:
         """Who acts, for the episode's record; None where the dataset says it once for all."""

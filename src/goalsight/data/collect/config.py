@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from goalsight.data.collect.mix import PolicyMix
 from goalsight.data.format import VideoMode
@@ -36,6 +36,10 @@ class CollectConfig:
     """Control steps per episode."""
     video: VideoMode = "h264"
     """`h264`: an mp4 per episode; `none`: only decoded frames, no video library needed."""
+    cameras: tuple[str, ...] = ()
+    """What is recorded, the main camera first; empty leaves the choice to the environment."""
+    factors: str | dict[str, Any] | None = None
+    """What varies between episodes, as the environment's own `factors` argument takes it."""
     mix: PolicyMix | None = None
     """Several policies instead of one, see `load_mix`."""
 

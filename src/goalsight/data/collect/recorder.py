@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from goalsight.data.collect.cast import Beginning, Cast
 from goalsight.data.collect.config import CollectConfig
 from goalsight.data.collect.seeking import Seeking, hindsight
-from goalsight.data.collect.sinks import ArraySink, FrameSink
+from goalsight.data.collect.sinks import Sinks
 from goalsight.data.episode import Episode
 from goalsight.data.files import sha256_of
 from goalsight.errors import UserError
@@ -60,8 +61,13 @@ class Recorder:
         """
         self._config, self._staging = config, staging
         # Play wants nothing, and drawing a goal costs a wrapped environment about an episode.
-        draw_goals = config.mix is not None or config.policy not in AIMLESS
-        self._env = make_env(config.env, config.size, draw_goals=draw_goals)
+        self._env = make_env(
+            config.env,
+            config.size,
+            draw_goals=config.mix is not None or config.policy not in AIMLESS,
+            cameras=config.cameras,
+            factors=config.factors,
+        )
         self._cast = Cast(config, self._env, seeking)
 
     def describe(self) -> EnvFacts:
@@ -95,19 +101,18 @@ class Recorder:
             OSError: if the frames cannot be written.
             ValueError: if the policy gives an action that is not finite.
         """
-        suffix = "npy" if self._config.video == "none" else "mp4"
-        # The process id keeps a worker whose parent was just killed off the next run's files.
-        path = self._staging / f"episode-{index:06d}-{os.getpid()}.{suffix}"
-        sink = self._open_sink(path)
+        paths = [self._path(index, key) for key in self._keys]
+        fps = 1 / float(self._env.unwrapped.control_dt)  # type: ignore[attr-defined]
+        sinks = Sinks(paths, self._config.video, self._config.size, fps)
         try:
             begin = self._cast.begin(index)
-            rows = self._roll_out(index, begin, sink, stopped)
+            rows = self._roll_out(index, begin, sinks, stopped)
             if rows is None:
-                sink.abandon()
+                sinks.abandon()
                 return None
-            sink.close()
+            sinks.close()
         except BaseException:
-            sink.abandon()
+            sinks.abandon()
             raise
         truth = {
             name: np.stack([row.truth[name] for row in rows]).reshape(len(rows), -1)
@@ -119,19 +124,35 @@ class Recorder:
             proprio=np.stack([row.proprio for row in rows]),
             actions=np.stack([row.action for row in rows]),
             success=success,
-            frames_file=path,
-            frames_sha256=sha256_of(path),
+            frames_file=paths[0],
+            frames_sha256=sha256_of(paths[0]),
             truth=truth,
             policy=self._cast.recorded_name(index),
             goal=None if begin.goal is None else hindsight(begin.goal, success),
+            other_frames={
+                camera: (path, sha256_of(path))
+                for camera, path in zip(self._config.cameras[1:], paths[1:], strict=True)
+            },
+            factors=as_json(begin.factors),
         )
+
+    @property
+    def _keys(self) -> list[str]:
+        """Keys of the observation that hold pictures, the main camera's first."""
+        return ["pixels", *(f"pixels_{camera}" for camera in self._config.cameras[1:])]
 
     def close(self) -> None:
         """Free the environment."""
         self._env.close()
 
+    def _path(self, index: int, key: str) -> Path:
+        """Where the frames of an episode go until it is committed."""
+        suffix = "npy" if self._config.video == "none" else "mp4"
+        # The process id keeps a worker whose parent was just killed off the next run's files.
+        return self._staging / f"episode-{index:06d}-{key}-{os.getpid()}.{suffix}"
+
     def _roll_out(
-        self, index: int, begin: Beginning, sink: FrameSink, stopped: Callable[[], bool]
+        self, index: int, begin: Beginning, sinks: Sinks, stopped: Callable[[], bool]
     ) -> list[_Row] | None:
         """Rows of the episode; it ends early only where the environment terminates."""
         observation = begin.observation
@@ -139,7 +160,7 @@ class Recorder:
         for _ in range(begin.steps):
             if stopped():
                 return None
-            sink.add(_checked_frame(observation["pixels"], self._config.size))
+            sinks.add([_checked_frame(observation[key], self._config.size) for key in self._keys])
             truth = self._env.unwrapped.truth()  # type: ignore[attr-defined]
             action = self._checked_action(begin.act(observation), index)
             proprio = np.array(observation["observation"], np.float32)
@@ -155,14 +176,6 @@ class Recorder:
             if terminated:
                 break
         return rows
-
-    def _open_sink(self, path: Path) -> FrameSink:
-        if self._config.video == "none":
-            return ArraySink(path)
-        from goalsight.data.video import VideoWriter
-
-        fps = 1 / float(self._env.unwrapped.control_dt)  # type: ignore[attr-defined]
-        return VideoWriter(path, self._config.size, fps)
 
     def _checked_action(self, action: object, episode: int) -> NDArray[np.float32]:
         """What is executed and recorded: (A,), clipped to the bounds."""
@@ -184,24 +197,38 @@ class _Row:
     success: bool
 
 
-def make_env(env_id: str, size: int, *, draw_goals: bool = True) -> gymnasium.Env[Any, Any]:
+def make_env(
+    env_id: str,
+    size: int,
+    *,
+    draw_goals: bool = True,
+    cameras: tuple[str, ...] = (),
+    factors: str | dict[str, Any] | None = None,
+) -> gymnasium.Env[Any, Any]:
     """Make an environment of goalsight's kind, or wrap any other one.
 
     Args:
         env_id: registered by goalsight_envs, or `module:Name-v0`.
         size: height and width of the frames [pixels].
         draw_goals: whether a wrapped environment draws a goal at every reset.
+        cameras: what it shows, the main camera first; empty for its own choice.
+        factors: what varies between its episodes; None for nothing.
 
     Raises:
-        UserError: if there is no such environment, the message lists those that exist, or it
-            cannot be wrapped.
+        UserError: if there is no such environment, camera or factor, the message lists those that
+            exist, or it cannot be wrapped.
     """
     from goalsight_envs.foreign import WrapError, make
 
     try:
-        return make(env_id, size=size, draw_goals=draw_goals)
+        return make(env_id, size=size, draw_goals=draw_goals, cameras=cameras, factors=factors)
     except WrapError as error:
         raise UserError(str(error)) from error
+
+
+def as_json(value: Any) -> Any:  # noqa: ANN401  (JSON values are of any type)
+    """The value as it would be read back from JSON: tuples are lists there."""
+    return json.loads(json.dumps(value))
 
 
 def _checked_frame(pixels: object, size: int) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from goalsight.data.collect.config import (
     ProgressCallback,
 )
 from goalsight.data.collect.pool import Recorders
-from goalsight.data.collect.recorder import EnvFacts
+from goalsight.data.collect.recorder import EnvFacts, as_json
 from goalsight.data.collect.seeking import Seeking
 from goalsight.data.collect.signals import StopRequest
 from goalsight.data.format import Provenance
@@ -135,6 +135,8 @@ def _provenance(config: CollectConfig, facts: EnvFacts, seeking: Seeking | None)
         steps=config.steps,
         size=config.size,
         video=config.video,
+        other_cameras=list(config.cameras[1:]) or None,
+        factors=as_json(config.factors),
         goalsight=goalsight.__version__,
         commit=git_commit(),
         agent=None if seeking is None else dict(seeking.facts),

@@ -1,7 +1,8 @@
-"""Where the frames of an episode that is being recorded go."""
+"""Where the frames of an episode go while it is recorded: one file for each camera."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalsight.data.files import npy_bytes
+from goalsight.data.format import VideoMode
 
 
 class FrameSink(Protocol):
@@ -42,3 +44,51 @@ class ArraySink:
     def abandon(self) -> None:
         """Delete the file."""
         self._path.unlink(missing_ok=True)
+
+
+class Sinks:
+    """One sink for each camera, opened, finished and given up together."""
+
+    def __init__(self, paths: Sequence[Path], video: VideoMode, size: int, fps: float) -> None:
+        """Open a file for each camera.
+
+        Args:
+            paths: the files.
+            video: mp4 or arrays.
+            size: height and width of the frames [pixels].
+            fps: frames per second.
+
+        Raises:
+            UserError: if PyAV is not installed.
+            OSError: if a file cannot be opened; none is left behind then.
+        """
+        self._sinks: list[FrameSink] = []
+        try:
+            for path in paths:
+                self._sinks.append(_open(path, video, size, fps))
+        except BaseException:
+            self.abandon()
+            raise
+
+    def add(self, frames: Sequence[NDArray[np.uint8]]) -> None:
+        """Append one (H, W, 3) frame of each camera."""
+        for sink, frame in zip(self._sinks, frames, strict=True):
+            sink.add(frame)
+
+    def close(self) -> None:
+        """Finish every file."""
+        for sink in self._sinks:
+            sink.close()
+
+    def abandon(self) -> None:
+        """Delete every file."""
+        for sink in self._sinks:
+            sink.abandon()
+
+
+def _open(path: Path, video: VideoMode, size: int, fps: float) -> FrameSink:
+    if video == "none":
+        return ArraySink(path)
+    from goalsight.data.video import VideoWriter
+
+    return VideoWriter(path, size, fps)

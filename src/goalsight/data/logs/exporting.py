@@ -99,7 +99,7 @@ class _Names:
         record = read_record(dataset.path)
         if record is None:
             return cls(
-                provenance.video_key,
+                layout.video_key(dataset.camera),
                 [f"episode_{i:06d}" for i in range(count)],
                 [[provenance.task]] * count,
                 ActionScale.of(provenance.action_low, provenance.action_high),
@@ -160,7 +160,7 @@ def _write_video(dataset: Dataset, names: _Names, episode: int, root: Path) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     if dataset.provenance.video == "h264":
         decode_episode(dataset, episode)  # checksum and count: damage is not passed on
-        shutil.copyfile(dataset.path / layout.frames_path(dataset.provenance, episode), path)
+        shutil.copyfile(dataset.frames_file(episode)[0], path)
         return
     from goalsight.data.video import VideoWriter
 
@@ -172,7 +172,8 @@ def _write_video(dataset: Dataset, names: _Names, episode: int, root: Path) -> N
 
 def _write_meta(dataset: Dataset, names: _Names, actions: NDArray[np.float32], root: Path) -> None:
     """Everything under `meta/`, `info.json` last."""
-    provenance = replace(dataset.provenance, video="h264")
+    # One camera goes out, the one that the dataset is read through.
+    provenance = replace(dataset.provenance, video="h264", other_cameras=None)
     lengths = dataset.episodes.tolist()
     for first in range(0, len(lengths), layout.EPISODES_PER_FILE):
         block = first // layout.EPISODES_PER_FILE
@@ -180,7 +181,8 @@ def _write_meta(dataset: Dataset, names: _Names, actions: NDArray[np.float32], r
         replace_file(root / layout.episodes_path(block), parquet_bytes(pa.table(rows)))
     write_tasks(root, names.all_tasks)
     stats = compute_stats(dataset) | {layout.ACTION: describe(actions)}
-    stats.pop(dataset.provenance.video_key, None)
+    for camera in dataset.provenance.cameras:
+        stats.pop(layout.video_key(camera), None)
     replace_json(root / layout.STATS, stats | {names.video_key: describe_pixels(dataset)})
     bounds = {"action_low": list(names.scale.low), "action_high": list(names.scale.high)}
     replace_json(root / EXPORTED, bounds)

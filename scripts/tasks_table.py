@@ -1,0 +1,152 @@
+"""Measure every task and write the tables of docs/tasks.md: `make tasks`.
+
+    .venv/bin/python -m scripts.tasks_table runs/tasks [--speed] [--only NAME ...]
+
+plays the expert and random actions on all `far` pairs and the expert on all pairs of the shift
+levels, into runs/tasks/NAME; what is already there is kept, so it goes on where it was stopped.
+`--speed` measures control steps a second too. Tables appear once everything is played.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from scripts.results_table import replace_block
+
+from goalsight.benchmark import BenchmarkConfig, load_manifest, run_benchmark
+from goalsight.benchmark.make_manifests import SHIFTED, SHIFTED_SEEDS, TASKS
+from goalsight.benchmark.store import RESULTS
+from goalsight.cli.errors import known_environments
+from goalsight.cli.factors import HEADS, factor_cells, factor_rows
+from goalsight.data.progress import delayed_bar
+from goalsight.paths import config_dir
+
+PAGE = Path(__file__).parents[1] / "docs" / "tasks.md"
+FAR = {task: f"{task}-far" for task in TASKS}
+ROWS = dict.fromkeys(FAR.values(), ("expert", "random")) | {
+    f"{task}-{tier}-{level}": ("expert",)
+    for level in SHIFTED_SEEDS
+    for task, tier in SHIFTED.items()
+}
+"""Every manifest that is played, and by whom."""
+SPEED = "speed.json"
+
+
+def play(folder: Path, name: str, workers: int) -> None:
+    """Play what is missing of a manifest."""
+    manifest = load_manifest(config_dir() / "bench" / f"{name}.json")
+    config = BenchmarkConfig(out=folder / name, rows=ROWS[name], workers=workers)
+    with delayed_bar(f"Playing {name}", "pairs") as progress:
+        run_benchmark(manifest, config, progress)
+
+
+def rates(folder: Path, name: str) -> dict[str, dict[str, Any]]:
+    """Terminal success of every row of a manifest."""
+    results = json.loads((folder / name / RESULTS).read_text(encoding="utf-8"))
+    return {row["row"]: row["terminal"] for row in results["rows"]}
+
+
+def cell(rate: dict[str, Any]) -> str:
+    """Successes, and the 95 % interval in percent."""
+    interval = f"[{100 * rate['low']:.0f}, {100 * rate['high']:.0f}]"
+    return f"{rate['successes']} {interval}"
+
+
+def expert_table(folder: Path) -> str:
+    """Expert and random actions on the far pairs."""
+    lines = ["| task | expert | random |", "|---|---|---|"]
+    for task, name in FAR.items():
+        found = rates(folder, name)
+        lines.append(f"| {task} | {cell(found['expert'])} | {cell(found['random'])} |")
+    return "\n".join([*lines, "", source(folder, FAR["push"])])
+
+
+def shift_table(folder: Path) -> str:
+    """The expert on the pairs of the shift levels."""
+    lines = [
+        f"| task | pairs | {' | '.join(SHIFTED_SEEDS)} |",
+        "|---|---|" + "---|" * len(SHIFTED_SEEDS),
+    ]
+    for task, tier in SHIFTED.items():
+        names = [f"{task}-{tier}-{level}" for level in SHIFTED_SEEDS]
+        cells = [
+            cell(rates(folder, name)["expert"]) if (folder / name / RESULTS).exists() else "not yet"
+            for name in names
+        ]
+        lines.append(f"| {task} | {tier} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", source(folder, f"push-{SHIFTED['push']}-ood-physics")])
+
+
+def source(folder: Path, name: str) -> str:
+    """What printed a table, and where."""
+    results = json.loads((folder / name / RESULTS).read_text(encoding="utf-8"))
+    return (
+        f"`make tasks` at commit `{results['commit'][:12]}` on {results['hardware']}, "
+        f"MuJoCo {results['mujoco']}."
+    )
+
+
+def factor_markdown() -> str:
+    """Every factor, its unit and what the levels draw."""
+    rows = factor_rows({})
+    heads = [*HEADS, *rows[0]["levels"]]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for row in rows:
+        name, *cells = factor_cells(row)
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def speed_table(folder: Path) -> str:
+    """Control steps a second."""
+    found = json.loads((folder / SPEED).read_text(encoding="utf-8"))
+    lines = ["| task | no pictures | front camera | front and wrist |", "|---|---|---|---|"]
+    lines += [
+        f"| `{task['env']}` | {task['blind']:.0f} | {task['seen']:.0f} | {task['both']:.0f} |"
+        for task in found["tasks"]
+    ]
+    return "\n".join(
+        [*lines, "", f"`goalsight perf tasks`, {found['size']} px, {found['hardware']}."]
+    )
+
+
+def main() -> None:
+    """Play, then write the tables that everything is there for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", nargs="*", default=list(ROWS), choices=list(ROWS))
+    given = parser.parse_args()
+    assert known_environments()  # makes them, before any worker does
+    for name in given.only:
+        play(given.folder, name, given.workers)
+    if given.speed:
+        measure_speed(given.folder / SPEED)
+    text = replace_block(PAGE.read_text(encoding="utf-8"), "factors", factor_markdown())
+    tables = {"experts": expert_table, "shifts": shift_table, "speed": speed_table}
+    for name, table in tables.items():
+        try:
+            text = replace_block(text, name, table(given.folder))
+        except FileNotFoundError as missing:
+            sys.stderr.write(f"table {name!r} waits for {missing.filename}\n")
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def measure_speed(path: Path) -> None:
+    """Keep what `goalsight perf tasks --json` prints."""
+    from contextlib import redirect_stdout
+
+    from goalsight.cli.perf_tasks import tasks
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file, redirect_stdout(file):
+        tasks(json=True)
+
+
+if __name__ == "__main__":
+    main()
