@@ -6,8 +6,7 @@ SETUP := $(VENV)/.goalsight-setup
 CODE := src envs planners tests scripts examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-lerobot test-foreign check format perf manifests \
-  tasks models clean
+.PHONY: help setup demo test test-slow test-lerobot test-foreign check format perf manifests tasks models clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
