@@ -104,6 +104,7 @@ def all_noticed(root: Path) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_bytes_all_through_every_metadata_file(sound: Path, tmp_path: Path) -> None:
     """Every byte of the small files, every fifth of the others; minutes."""
     root = Path(shutil.copytree(sound, tmp_path / "data"))
