@@ -10,6 +10,7 @@ from torch import Tensor
 from goalsight.agent.config import AgentConfig, CostConfig
 from goalsight.agent.distance import BlocksToGoal, distance_head
 from goalsight.agent.doubt import Disagreement
+from goalsight.agent.heads import required_head
 from goalsight.agent.regions import grid_side
 from goalsight.energies import (
     action_penalty,
@@ -148,12 +149,8 @@ def check_cost(model: WorldModel, config: CostConfig) -> None:
 
 def _decoder(model: WorldModel, config: CostConfig) -> tuple[ProbeHead, list[int]]:
     """The head that decodes the state, and which of its columns count."""
-    probe = dict(model.heads.items()).get("probe")
-    if not isinstance(probe, ProbeHead):
-        raise CheckpointError(
-            "a decoded-state cost needs a checkpoint with a probe head, this one has none; make "
-            "one with goalsight head probe --checkpoint RUN --data DATA --out NEW_RUN"
-        )
+    need = "a decoded-state cost needs a checkpoint with a probe head"
+    probe = required_head(model, "probe", ProbeHead, need, "probe")
     try:
         return probe, probe.columns(config.decoded_variables)
     except KeyError as error:

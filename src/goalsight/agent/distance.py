@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from goalsight.errors import CheckpointError
+from goalsight.agent.heads import required_head
 from goalsight.models import WorldModel
 from goalsight.models.heads.temporal_distance import TemporalDistance
 
@@ -35,10 +35,5 @@ def distance_head(model: WorldModel) -> TemporalDistance:
     Raises:
         CheckpointError: if it has none.
     """
-    head = dict(model.heads.items()).get("temporal_distance")
-    if not isinstance(head, TemporalDistance):
-        raise CheckpointError(
-            "a temporal distance in the cost needs a checkpoint with that head, this one has none; "
-            "make one with goalsight head distance --checkpoint RUN --data DATA --out NEW_RUN"
-        )
-    return head
+    need = "a temporal distance in the cost needs a checkpoint with that head"
+    return required_head(model, "temporal_distance", TemporalDistance, need, "distance")

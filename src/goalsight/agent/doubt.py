@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from goalsight.errors import CheckpointError
+from goalsight.agent.heads import required_head
 from goalsight.models import WorldModel
 from goalsight.models.heads.ensemble import Ensemble
 
@@ -19,14 +19,8 @@ class Disagreement:
         Raises:
             CheckpointError: if the model has none.
         """
-        head = dict(model.heads.items()).get("ensemble")
-        if not isinstance(head, Ensemble):
-            raise CheckpointError(
-                "disagreement in the cost needs a checkpoint with an ensemble head, this one has "
-                "none; make one with goalsight head ensemble --checkpoint RUN --data DATA --out "
-                "NEW_RUN"
-            )
-        self._head = head
+        need = "disagreement in the cost needs a checkpoint with an ensemble head"
+        self._head = required_head(model, "ensemble", Ensemble, need, "ensemble")
 
     def __call__(self, now: Tensor, imagined: Tensor, plans: Tensor) -> Tensor:
         """Mean disagreement (B, N) along plans.

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from goalsight.errors import CheckpointError
+from goalsight.agent.heads import required_head
 from goalsight.models import WorldModel
 from goalsight.models.heads.macro import MacroActions
 from goalsight_planners import Bounds, Cost, Plan, Projection, SearchConfig, Stop, planner_for
@@ -27,13 +27,9 @@ class MacroPlanner:
         Raises:
             CheckpointError: if the model has no such head.
         """
-        head = dict(model.heads.items()).get("macro")
-        if not isinstance(head, MacroActions):
-            raise CheckpointError(
-                "macro actions need a checkpoint with a macro head, this one has none; make one "
-                "with goalsight head macro --checkpoint RUN --data DATA --out NEW_RUN"
-            )
-        self._head, self._reach = head, reach
+        need = "macro actions need a checkpoint with a macro head"
+        self._head = required_head(model, "macro", MacroActions, need, "macro")
+        self._reach = reach
 
     def __call__(
         self,

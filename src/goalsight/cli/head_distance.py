@@ -5,11 +5,17 @@ from __future__ import annotations
 import json as jsonlib
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from goalsight.cli.head import begin
 from goalsight.errors import UserError
+
+if TYPE_CHECKING:
+    from goalsight.data.progress import Report
+    from goalsight.diagnostics import Subject
+    from goalsight.training.distance import Experience
 
 EPISODES = 600
 """Episodes learnt from at most."""
@@ -50,7 +56,7 @@ def distance(
     from goalsight.data import delayed_bar, open_dataset
     from goalsight.training.distance import DistanceConfig, fit_distance, judge_distance
     from goalsight.training.heads import save_with_head
-    from goalsight.training.moments import experience_of, sought_by
+    from goalsight.training.moments import sought_by
 
     subject = begin(checkpoint, data, out, device)
     try:
@@ -58,12 +64,8 @@ def distance(
     except ValueError as error:
         raise UserError(str(error)) from error
     failed = None if on_policy is None else open_dataset(on_policy)
-    order = np.random.default_rng(seed).permutation(subject.split.fit)
     with delayed_bar("Encoding", "frames") as report:
-        seen = experience_of(subject.model, subject.dataset, np.sort(order[:EPISODES]), report)
-        judged_on = experience_of(
-            subject.model, subject.dataset, subject.split.held_out[:HELD_OUT], report
-        )
+        seen, judged_on = experiences(subject, seed, report)
         sought = [] if failed is None else [sought_by(subject.model, failed, report)]
     with delayed_bar("Training", "steps") as report:
         head = fit_distance(subject.model, seen, config, sought, report)
@@ -85,3 +87,15 @@ def distance(
     print(f"  rank     {measures['rank']:.2f} (the latent distance: {measures['rank_energy']:.2f})")
     print(f"  never    {100 * measures['never']:.0f} % of other episodes' latents called farther")
     print(f"checkpoint {folder}")
+
+
+def experiences(subject: Subject, seed: int, progress: Report) -> tuple[Experience, Experience]:
+    """What a head learns from and what it is judged on, of episodes drawn by the seed."""
+    from goalsight.training.moments import experience_of
+
+    order = np.random.default_rng(seed).permutation(subject.split.fit)
+    learnt, judged = np.sort(order[:EPISODES]), subject.split.held_out[:HELD_OUT]
+    return (
+        experience_of(subject.model, subject.dataset, learnt, progress),
+        experience_of(subject.model, subject.dataset, judged, progress),
+    )

@@ -6,10 +6,8 @@ import json as jsonlib
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from goalsight.cli.head import begin
-from goalsight.cli.head_distance import EPISODES, HELD_OUT
+from goalsight.cli.head_distance import experiences
 from goalsight.errors import UserError
 
 
@@ -44,19 +42,14 @@ def ensemble(
     from goalsight.data import delayed_bar
     from goalsight.training.ensemble import EnsembleConfig, fit_ensemble, judge_ensemble
     from goalsight.training.heads import save_with_head
-    from goalsight.training.moments import experience_of
 
     subject = begin(checkpoint, data, out, device)
     try:
         config = EnsembleConfig(members=members, steps=steps, seed=seed)
     except ValueError as error:
         raise UserError(str(error)) from error
-    order = np.random.default_rng(seed).permutation(subject.split.fit)
     with delayed_bar("Encoding", "frames") as report:
-        seen = experience_of(subject.model, subject.dataset, np.sort(order[:EPISODES]), report)
-        judged_on = experience_of(
-            subject.model, subject.dataset, subject.split.held_out[:HELD_OUT], report
-        )
+        seen, judged_on = experiences(subject, seed, report)
     with delayed_bar("Training", "steps") as report:
         head = fit_ensemble(subject.model, seen, config, report)
     measures = judge_ensemble(subject.model, head, judged_on)
