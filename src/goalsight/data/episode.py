@@ -51,6 +51,8 @@ class Episode:
     """File and its SHA-256 by name for cameras beside the main one."""
     factors: dict[str, Any] = field(default_factory=dict)
     """Factors of variation that were not nominal, as JSON values."""
+    env: str | None = None
+    """Gymnasium id, where that differs from episode to episode."""
 
     @property
     def length(self) -> int:

@@ -98,6 +98,8 @@ class Provenance:
     """Content of the mix of policies that acted, None if it was one policy."""
     agent: dict[str, str] | None = None
     """Checkpoint and settings of the agent that acted; left out where none did."""
+    sources: list[dict[str, Any]] | None = None
+    """The datasets it was merged from, in order, see `goalsight.data.merging`."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; what is optional and absent is left out."""

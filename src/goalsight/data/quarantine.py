@@ -16,15 +16,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
-import numpy as np
-
-from goalsight.data import format as layout
 from goalsight.data.dataset import Dataset
-from goalsight.data.episode import Episode, Goal
 from goalsight.data.files import replace_file, replace_json
-from goalsight.data.goals import read_goal
 from goalsight.data.lenient import open_damaged
 from goalsight.data.logs.record import RECORD, read_record
+from goalsight.data.moving import link_or_copy, moved
 from goalsight.data.progress import Report, silent
 from goalsight.data.record import EpisodeRecord
 from goalsight.data.validation import Problem, bad_episodes
@@ -85,7 +81,7 @@ def _build(dataset: Dataset, good: Sequence[int], out: Path, progress: Report) -
     """Write the good episodes as a new dataset."""
     with DatasetWriter(out, dataset.provenance) as writer:
         for index, episode in enumerate(good):
-            writer.append(_moved(dataset, episode, index, writer.staging))
+            writer.append(moved(dataset, episode, index, writer.staging))
             progress(index + 1, len(good))
         writer.finish()
         _check_carried(dataset, good, writer.records)
@@ -112,35 +108,6 @@ def _told(value: object) -> object:
     if isinstance(value, dict):
         return {name: item for name, item in value.items() if name != "image_sha256"}
     return value
-
-
-def _moved(dataset: Dataset, episode: int, index: int, staging: Path) -> Episode:
-    """An episode with another number; its frames are linked, not copied, where that is possible."""
-    record = dataset.records[episode]
-    columns = dataset.read_episode(episode, dataset.widths())
-    linked = {}
-    for camera in dataset.provenance.cameras:
-        frames = dataset.seen_by(camera).frames_file(episode)[0]
-        linked[camera] = staging / f"episode-{index:06d}-{camera}{frames.suffix}"
-        link_or_copy(frames, linked[camera])
-    origin = episode if record.origin is None else record.origin
-    prefix = layout.TRUTH_PREFIX
-    return Episode(
-        index=index,
-        proprio=columns.get(layout.PROPRIO, np.empty((record.length, 0), np.float32)),
-        actions=columns[layout.ACTION],
-        success=columns[layout.SUCCESS][:, 0].astype(np.bool_),
-        frames_file=linked.pop(dataset.provenance.camera),
-        frames_sha256=record.frames_sha256,
-        truth={name: columns[prefix + name] for name in dataset.truth_names},
-        goal=None
-        if record.goal is None
-        else Goal(read_goal(dataset, episode), record.goal["is_success"], record.goal["frame"]),
-        policy=record.policy,
-        origin=None if origin == index else origin,
-        other_frames={name: (path, record.sha256_of(name)) for name, path in linked.items()},
-        factors=record.factors or {},
-    )
 
 
 def _carry_import(old: Path, new: Path, good: Sequence[int]) -> None:
@@ -171,14 +138,6 @@ def _carry_over(old: Path, new: Path) -> None:
             (new / entry.name).symlink_to(entry.readlink())
         else:
             link_or_copy(entry, new / entry.name)
-
-
-def link_or_copy(source: Path | str, target: Path | str) -> None:
-    """Give a file a second name; on a file system without such names, copy it."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def _next_place(quarantine: Path) -> Path:

@@ -43,6 +43,8 @@ class EpisodeRecord:
     """What `frames_sha256` is, for cameras beside the main one, by name."""
     factors: dict[str, Any] | None = None
     """Factors of variation that were not nominal in this episode."""
+    env: str | None = None
+    """Gymnasium id, where that differs from episode to episode; else see `Provenance.env`."""
 
     def sha256_of(self, camera: str) -> str:
         """Checksum of a camera's frames."""

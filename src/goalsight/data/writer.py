@@ -175,6 +175,7 @@ class DatasetWriter:
             goal=write_goal(self.path, episode),
             other_sha256={n: digest for n, (_, digest) in episode.other_frames.items()} or None,
             factors=episode.factors or None,
+            env=episode.env,
         )
         with (self.path / layout.RECORDS).open("a", encoding="utf-8") as lines:
             lines.write(record.to_line())

@@ -1,0 +1,123 @@
+"""One dataset out of several of the same robot and camera: what a model of many tasks trains on.
+
+Videos are hard links where the file system has them; the old datasets stay as they are.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from goalsight.data.dataset import Dataset
+from goalsight.data.format import Provenance
+from goalsight.data.moving import moved
+from goalsight.data.progress import Report, silent
+from goalsight.data.writer import DatasetWriter
+from goalsight.errors import DatasetError, OutputError
+
+SHARED = (
+    "size", "video", "control_dt", "camera", "other_cameras", "renderer", "action_names",
+    "action_low", "action_high", "proprio_names",
+)  # fmt: skip
+"""What datasets must agree in to be one: the robot, its clock, and how it is seen."""
+
+
+def merge(datasets: Sequence[Dataset], out: Path, progress: Report = silent) -> None:
+    """Write one dataset with the episodes of several, one dataset after another.
+
+    Simulator truth is kept where all have it. Every episode remembers its environment and its
+    policy; the whole remembers fingerprint, seed and length of what it was made from. It is
+    written beside and renamed: a kill leaves nothing in the place of `out`.
+
+    Args:
+        datasets: at least two.
+        out: folder of the new one; must not exist.
+        progress: told how many episodes are written.
+
+    Raises:
+        DatasetError: if they are of different robots or cameras; names the first difference.
+        OutputError: if there is something in `out` already.
+        OSError: if there is no room.
+    """
+    if out.exists():
+        raise OutputError(f"{out} is already there; give --out a new folder")
+    shared = merged_provenance(datasets)
+    building = out.with_name(f".{out.name}.building")
+    shutil.rmtree(building, ignore_errors=True)  # of a killed run; links and copies, no more
+    total = sum(len(dataset.records) for dataset in datasets)
+    with DatasetWriter(building, shared) as writer:
+        for dataset in datasets:
+            for number in range(len(dataset.records)):
+                index = len(writer.records)
+                episode = moved(dataset, number, index, writer.staging)
+                record = dataset.records[number]
+                writer.append(
+                    replace(
+                        episode,
+                        origin=None,
+                        truth={name: episode.truth[name] for name in shared.truth},
+                        policy=record.policy or dataset.provenance.policy,
+                        env=record.env or dataset.provenance.env,
+                    )
+                )
+                progress(index + 1, total)
+        writer.finish()
+    building.rename(out)
+
+
+def merged_provenance(datasets: Sequence[Dataset]) -> Provenance:
+    """What the merged dataset says of itself.
+
+    Raises:
+        DatasetError: if there are fewer than two, or they do not fit together.
+    """
+    if len(datasets) < 2:
+        raise DatasetError("merging takes two datasets or more")
+    first = datasets[0].provenance
+    for other in datasets[1:]:
+        for name in SHARED:
+            ours, theirs = getattr(first, name), getattr(other.provenance, name)
+            if ours != theirs:
+                raise DatasetError(
+                    f"{other.path} has {name} {theirs!r}, {datasets[0].path} has {ours!r}; only "
+                    "datasets of one robot, seen alike, can be merged"
+                )
+    described = [dataset.provenance for dataset in datasets]
+    versions = {provenance.mujoco for provenance in described}
+    return replace(
+        first,
+        env=_joined([provenance.env for provenance in described]),
+        policy=_joined([provenance.policy for provenance in described]),
+        steps=max(provenance.steps for provenance in described),
+        mujoco=first.mujoco if len(versions) == 1 else None,
+        truth={
+            name: width
+            for name, width in first.truth.items()
+            if all(provenance.truth.get(name) == width for provenance in described)
+        },
+        factors=None,
+        mix=None,
+        agent=None,
+        sources=[_source(dataset) for dataset in datasets],
+    )
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Each name once, in order."""
+    return ", ".join(dict.fromkeys(names))
+
+
+def _source(dataset: Dataset) -> dict[str, Any]:
+    """Enough to find a dataset again, or to make it again."""
+    told = ("env", "policy", "seed", "steps", "factors", "mix", "agent", "sources", "commit")
+    values = {name: getattr(dataset.provenance, name) for name in told}
+    return {
+        "name": dataset.path.resolve().name,
+        "fingerprint": dataset.fingerprint(),
+        "episodes": len(dataset.records),
+        "frames": dataset.total_frames,
+        **{name: value for name, value in values.items() if value is not None},
+    }
