@@ -6,7 +6,7 @@ SETUP := $(VENV)/.goalsight-setup
 CODE := src envs planners tests scripts examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-lerobot test-foreign check format perf manifests tasks models clean
+.PHONY: help setup demo test test-slow test-lerobot test-foreign check format perf manifests tasks models checkpoints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ models: setup ## every kind of model on one dataset and budget: hours, resumable
 	$(BIN)/goalsight compare --comparison models --jobs 2 --page docs/models.md
 	$(BIN)/goalsight compare --comparison plannability --out runs/plannability \
 	  --data runs/compare/data --jobs 2 --page docs/models.md
+
+checkpoints: setup ## the shipped models from nothing, resumable; `--only STEP --minutes 10` by hand
+	$(BIN)/python -m scripts.make_checkpoints
 
 clean: ## remove caches and built files; keeps .venv/ and runs/
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
