@@ -19,6 +19,7 @@ from goalsight_envs.cameras import Cameras, Pixels
 from goalsight_envs.factors import Factors, Variation
 from goalsight_envs.placing import CONTROL_DT, CUBE_REST, substeps
 from goalsight_envs.state import layout, read_state, write_state
+from goalsight_envs.stepping import advance
 
 Array = NDArray[np.float64]
 
@@ -191,7 +192,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         if command.shape != (4,) or not np.isfinite(command).all():
             raise ValueError(f"action must be 4 finite numbers, got {np.asarray(action)!r}")
         self.arm.apply(self.data, np.clip(command, -1.0, 1.0))
-        mujoco.mj_step(self.model, self.data, nstep=substeps(self.model))
+        advance(self.model, self.data, substeps(self.model))
         mujoco.mj_kinematics(self.model, self.data)
         observation, info = self._observation(), self._info()
         reward = self.compute_reward(

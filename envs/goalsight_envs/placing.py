@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from goalsight_envs.arm import HOME, Arm
 from goalsight_envs.state import read_state
+from goalsight_envs.stepping import advance
 
 Array = NDArray[np.float64]
 
@@ -67,7 +68,7 @@ def arrange(
         data.joint(name).qpos[:] = [*position, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
     if arrangement.drawer is not None:
         data.joint("drawer").qpos[0] = arrangement.drawer
-    mujoco.mj_step(arm.model, data, nstep=control_steps * substeps(arm.model))
+    advance(arm.model, data, control_steps * substeps(arm.model))
     mujoco.mj_kinematics(arm.model, data)
     return read_state(arm.model, data)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mujoco
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,9 @@ from hypothesis import strategies as st
 from goalsight_envs.arm import HOME
 from goalsight_envs.base import ArmEnv
 from goalsight_envs.one_cube import OneCubeEnv
+from goalsight_envs.placing import substeps
+from goalsight_envs.state import write_state
+from goalsight_envs.stepping import LIMITS_KNOWN, advance
 
 AWAY = np.array([0.40, 0.15, 0.0])
 """A cube that is not in the way of the arm at the centre."""
@@ -157,3 +161,26 @@ def test_applying_an_action_writes_targets_and_nothing_else(centred: OneCubeEnv)
     changed = before != centred.solver_state()
     written = [name for name, part in centred.state_layout.items() if changed[part].any()]
     assert written == ["ctrl"]
+
+
+@pytest.mark.skipif(not LIMITS_KNOWN, reason="this MuJoCo does not do it by itself")
+@pytest.mark.parametrize("gain", [0.4, 1.0])
+def test_the_way_of_older_mujocos_gives_the_states_of_newer_ones(
+    blind: ArmEnv, gain: float
+) -> None:
+    """Before 3.5 the integrator did not know which servos are at their limit; `advance` does."""
+    blind.reset(seed=1, options={"factors": {"arm.gain": gain}})
+    servos, at_limit = blind.model.actuator_biasprm.copy(), 0
+    most = blind.model.actuator_forcerange[:, 1]
+    other = mujoco.MjData(blind.model)
+    write_state(blind.model, other, blind.solver_state())
+    for action in np.random.default_rng(0).choice([-1.0, 1.0], (8, 4)):
+        blind.step(action.astype(np.float32))
+        other.ctrl[:] = blind.data.ctrl
+        for _ in range(substeps(blind.model)):
+            advance(blind.model, other, 1, limits_known=False)
+            at_limit += int((np.abs(other.actuator_force) >= most).sum())
+        np.testing.assert_allclose(other.qpos, blind.data.qpos, rtol=0, atol=1e-9)
+    assert at_limit > 10
+    np.testing.assert_array_equal(blind.model.actuator_biasprm, servos)
+    blind.reset(seed=0)  # nominal again

@@ -12,10 +12,11 @@ import gymnasium
 import mujoco
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from goalsight_envs import base
+from goalsight_envs.arm import HOME
 from goalsight_envs.base import ASSETS, ArmEnv
 from goalsight_envs.factors import FACTORS, LEVELS, FactorError, factors_of
 
@@ -44,6 +45,13 @@ def make(task: str, **settings: Any) -> ArmEnv:
 @pytest.fixture(scope="module", params=TASKS)
 def scene(request: pytest.FixtureRequest) -> Any:
     env = make(request.param)
+    yield env
+    env.close()
+
+
+@pytest.fixture(scope="module")
+def push() -> Any:
+    env = make("Push", observe_pixels=False)
     yield env
     env.close()
 
@@ -204,6 +212,42 @@ def test_fixing_one_factor_leaves_the_draws_of_the_others() -> None:
 def test_factors_that_cannot_be_are_refused_by_name(factors: Any, message: str) -> None:
     with pytest.raises(FactorError, match=re.escape(message)):
         make("Push", factors=factors)
+
+
+BESIDE = 4
+"""A layout that puts a box at the place nearest to the workspace."""
+unit = st.floats(0, 1)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    share=st.tuples(unit, unit, unit),
+    layout=st.integers(0, 9999),
+    size=st.floats(0.02, 0.037),
+    yaw=st.floats(0, 1.6),
+)
+@example(share=(0.0, 1.0, 0.0), layout=BESIDE, size=0.037, yaw=0.9)
+@example(share=(0.0, 0.0, 0.0), layout=1, size=0.037, yaw=0.9)
+def test_no_distractor_lies_where_the_arm_goes_or_a_cube_in_the_workspace(
+    push: ArmEnv, share: tuple[float, float, float], layout: int, size: float, yaw: float
+) -> None:
+    model, arm, data = push.model, push.arm, mujoco.MjData(push.model)
+    push.reset(
+        options={"factors": {"distractors.layout": layout, "distractors": 4, "cube.size": size}}
+    )
+    swing = 0.02  # servos swing past the edge of the workspace by less
+    tip = (arm.low - swing) + np.array(share) * (arm.high - arm.low + 2 * swing)
+    data.qpos[arm.qpos] = arm.solve(tip, HOME, 40)
+    data.qpos[arm.finger_qpos] = 0.04
+    cube = arm.low + np.array(share) * (arm.high - arm.low)
+    data.joint("cube").qpos[:] = [*cube[:2], size, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
+    mujoco.mj_kinematics(model, data)
+    apart = [
+        mujoco.mj_geomDistance(model, data, part, model.geom(f"distractor{number}").id, 1.0, None)
+        for part in np.flatnonzero(model.geom_bodyid)
+        for number in range(4)
+    ]
+    assert min(apart) > 0.02
 
 
 def test_a_larger_heavier_cube_is_what_the_compiler_would_have_made(

@@ -74,6 +74,20 @@ def test_the_settings_of_a_run_are_a_config_for_another(
     assert cli.settings == yaml.safe_load(Path(settings).read_text())
 
 
+def test_a_run_begun_before_windows_had_a_camera_goes_on(
+    train: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    assert train(*FAST)[0] == 0
+    run = tmp_path / "run"
+    settings = yaml.safe_load((run / "settings.yaml").read_text())
+    del settings["windows"]["camera"], settings["trainer"]["gradient_clip_val"]
+    (run / "settings.yaml").write_text(yaml.safe_dump(settings))
+    state = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(state | {"finished": False}))
+    assert "windows.camera '', not 'wrist'" in refused(train(*FAST, "--windows.camera", "wrist"))
+    assert train(*FAST)[0] == 0
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_shipped_config_parses(path: Path) -> None:
     cli = TrainCLI(["--config", str(path), "--data", "d", "--out", "o"])

@@ -2,6 +2,10 @@
 
 The scene holds them from the beginning: hidden, touching nothing, without joints. So a task that
 does not use them has the pictures, the states and the speed that it would have without them.
+
+No part of the arm and no cube in the workspace comes within 2 cm of one. Since nothing touches
+them, a cube would pass through one if it were shoved out at the workspace's left edge and then back
+towards the robot's base: the corner of a box at (0.25, 0.30), by a centimetre.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ PLACES = (
     (0.02, 0.25), (0.14, -0.21), (0.03, -0.26), (0.14, 0.21),
     (0.25, 0.30), (0.13, 0.32), (0.13, -0.32), (0.02, 0.36),
 )  # fmt: skip
-"""Where they may stand, x and y [m]: seen by the camera, 10 cm and more from where fingers go."""
+"""Where they may stand, x and y [m]: seen by the camera, 10 cm and more behind the workspace."""
 SHAPES = (
     mujoco.mjtGeom.mjGEOM_BOX,
     mujoco.mjtGeom.mjGEOM_CYLINDER,

@@ -97,10 +97,10 @@ class Variation:
 
 def _derive(model: mujoco.MjModel) -> None:
     """Compute anew what MuJoCo's compiler derives from masses: weights of the contact solver."""
-    before = float(model.dof_M0.mean())
+    compiled, before = float(model.stat.meaninertia), float(model.dof_M0.mean())
     mujoco.mj_setConst(model, mujoco.MjData(model))
-    # Scales the solver's tolerance; `mj_setConst` leaves it as it was compiled.
-    model.stat.meaninertia += float(model.dof_M0.mean()) - before
+    # Scales the solver's tolerance; some MuJoCos leave it as it was here, others do it, too.
+    model.stat.meaninertia = compiled + (float(model.dof_M0.mean()) - before)
 
 
 class _Nominal:

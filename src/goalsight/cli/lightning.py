@@ -119,7 +119,15 @@ class RunCLI(LightningCLI):
     @property
     def settings(self) -> dict[str, Any]:
         """Plain values of the arguments that a resumed run must share."""
-        text = self.parser.dump(self.config, skip_none=False, format="yaml")
+        return self._plain(self.config)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """`settings` where nothing was given: what a run has that began before an argument was."""
+        return self._plain(self.parser.get_defaults())
+
+    def _plain(self, config: Namespace) -> dict[str, Any]:
+        text = self.parser.dump(config, skip_none=False, skip_validation=True, format="yaml")
         values: dict[str, Any] = yaml.safe_load(text)
         trainer = values["trainer"]
         values["trainer"] = {k: v for k, v in trainer.items() if k not in SHOWN_BY_TRAINER}

@@ -96,6 +96,11 @@ def main(argv: list[str]) -> int:
     except (ValueError, TypeError, jsonargparse.ArgumentError) as error:
         raise usage_error(PretrainCLI.prog, error) from error
     summary = pretrain(
-        dataset, given.out, config, trainer=given.trainer.as_dict(), settings=cli.settings
+        dataset,
+        given.out,
+        config,
+        trainer=given.trainer.as_dict(),
+        settings=cli.settings,
+        defaults=cli.defaults,
     )
     return report(summary, given.json)

@@ -95,7 +95,12 @@ def main(argv: list[str]) -> int:
     except (ValueError, TypeError, jsonargparse.ArgumentError) as error:
         raise usage_error(TrainCLI.prog, error) from error
     summary = train(
-        dataset, given.out, config, trainer=given.trainer.as_dict(), settings=cli.settings
+        dataset,
+        given.out,
+        config,
+        trainer=given.trainer.as_dict(),
+        settings=cli.settings,
+        defaults=cli.defaults,
     )
     return report(summary, given.json)
 

@@ -94,5 +94,7 @@ def train_actor_command(argv: list[str]) -> int:
     except (ValueError, TypeError, jsonargparse.ArgumentError) as error:
         raise usage_error(ActorCLI.prog, error) from error
     trainer = given.trainer.as_dict()
-    summary = train_actor(dataset, given.out, config, trainer=trainer, settings=cli.settings)
+    summary = train_actor(
+        dataset, given.out, config, trainer=trainer, settings=cli.settings, defaults=cli.defaults
+    )
     return report(summary, given.json)

@@ -151,6 +151,7 @@ def train_actor(
     *,
     trainer: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> TrainSummary:
     """Train an actor, or go on with a run that ended early, as `goalsight.training.run.train` does.
 
@@ -161,6 +162,7 @@ def train_actor(
         trainer: arguments of Lightning's `Trainer`.
         settings: plain values that a run must share with the one it goes on with; None skips
             that test.
+        defaults: what a run has of a setting that did not exist when it began.
 
     Raises:
         CheckpointError: if there is no such checkpoint.
@@ -181,6 +183,7 @@ def train_actor(
             lambda timer: prepare_actor(dataset, base, config, timer),
             trainer=trainer,
             settings=settings,
+            defaults=defaults,
             save_every_s=config.save_every_s,
         )
 

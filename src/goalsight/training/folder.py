@@ -37,12 +37,15 @@ class RunFolder:
         self._state = path / "run.json"
 
     @contextmanager
-    def open(self, settings: Mapping[str, Any], dataset: str) -> Iterator[Path | None]:
+    def open(
+        self, settings: Mapping[str, Any], dataset: str, defaults: Mapping[str, Any] | None = None
+    ) -> Iterator[Path | None]:
         """Hold the folder for one run; starts it, or takes up an unfinished one.
 
         Args:
             settings: nested plain values; they must be those of the run that is there.
             dataset: fingerprint of the dataset; likewise.
+            defaults: what a run has of a setting that did not exist when it began.
 
         Yields:
             The state to resume from, or None to start from the first step.
@@ -55,7 +58,7 @@ class RunFolder:
         if not self.last.is_file():
             state = None  # nothing was saved: there is no run to go on with
         if state is not None:
-            self._check_same(state, settings, dataset)
+            self._check_same(state, settings, dataset, defaults or {})
         self.path.mkdir(parents=True, exist_ok=True)
         lock = _lock(self.path)
         try:
@@ -112,7 +115,11 @@ class RunFolder:
             )
 
     def _check_same(
-        self, state: Mapping[str, Any], settings: Mapping[str, Any], dataset: str
+        self,
+        state: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        dataset: str,
+        defaults: Mapping[str, Any],
     ) -> None:
         if state["finished"]:
             raise OutputError(
@@ -125,7 +132,7 @@ class RunFolder:
                 "since; give another --out"
             )
         before = yaml.safe_load(self.settings.read_text(encoding="utf-8"))
-        changed = difference(before, settings)
+        changed = difference(before, settings, defaults)
         if changed is not None:
             name, old, new = changed
             raise OutputError(
@@ -135,14 +142,29 @@ class RunFolder:
 
 
 def difference(
-    one: Mapping[str, Any], other: Mapping[str, Any]
+    one: Mapping[str, Any], other: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> tuple[str, object, object] | None:
-    """The first dotted name at which two nested settings differ, with both values, or None."""
-    left, right = _flat(one), _flat(other)
-    for name in {**left, **right}:
-        if left.get(name) != right.get(name):
-            return name, left.get(name), right.get(name)
+    """The first dotted name at which two nested settings differ, with both values, or None.
+
+    Args:
+        one: settings of before; where they lack a name that `other` has, its default counts.
+        other: settings of now.
+        defaults: of now, nested as they are.
+    """
+    before, now = _flat(_completed(one, defaults)), _flat(other)
+    for name in {**_flat(one), **now}:
+        if before.get(name) != now.get(name):
+            return name, before.get(name), now.get(name)
     return None
+
+
+def _completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with the defaults of what they lack; a section that is None lacks nothing."""
+    complete = {**defaults, **settings}
+    for name in settings.keys() & defaults.keys():
+        if isinstance(settings[name], Mapping) and isinstance(defaults[name], Mapping):
+            complete[name] = _completed(settings[name], defaults[name])
+    return complete
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, object]:

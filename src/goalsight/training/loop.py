@@ -70,6 +70,7 @@ def execute(
     *,
     trainer: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
     save_every_s: float = SAVE_EVERY_S,
 ) -> TrainSummary:
     """Run to the end or until somebody asks to stop; takes up a run that ended early.
@@ -81,6 +82,7 @@ def execute(
         trainer: arguments of Lightning's `Trainer` on top of `TRAINER_DEFAULTS`.
         settings: plain values that a run must share with the one it goes on with; None skips
             that test.
+        defaults: what a run has of a setting that did not exist when it began.
         save_every_s: time between two saves [s].
 
     Raises:
@@ -89,7 +91,7 @@ def execute(
     """
     folder, stop = RunFolder(out), StopRequest()
     arguments = {**TRAINER_DEFAULTS, **(trainer or {})}
-    held = folder.open(settings or {}, dataset.fingerprint())
+    held = folder.open(settings or {}, dataset.fingerprint(), defaults or {})
     with held if is_first_process() else folder.join() as resume:
         data, module = prepare(_timer(arguments))
         guard = LossGuard(folder)

@@ -151,6 +151,7 @@ def pretrain(
     *,
     trainer: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> TrainSummary:
     """Pretrain a video encoder, or go on with a run that ended early.
 
@@ -164,6 +165,7 @@ def pretrain(
         trainer: arguments of Lightning's `Trainer` on top of `TRAINER_DEFAULTS`.
         settings: plain values that a run must share with the one it goes on with; None skips
             that test.
+        defaults: what a run has of a setting that did not exist when it began.
 
     Raises:
         DatasetError: if the dataset is damaged or too short.
@@ -181,6 +183,7 @@ def pretrain(
             prepare,
             trainer=trainer,
             settings=settings,
+            defaults=defaults,
             save_every_s=config.save_every_s,
         )
 

@@ -72,6 +72,7 @@ def train(
     *,
     trainer: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> TrainSummary:
     """Train a world model, or go on with a run that ended early.
 
@@ -85,6 +86,7 @@ def train(
         trainer: arguments of Lightning's `Trainer` on top of `TRAINER_DEFAULTS`.
         settings: plain values that a run must share with the one it goes on with; None skips
             that test.
+        defaults: what a run has of a setting that did not exist when it began.
 
     Raises:
         DatasetError: if the dataset is damaged, too short, or has other actions than the config.
@@ -98,6 +100,7 @@ def train(
             lambda timer: prepare(dataset, config, timer),
             trainer=trainer,
             settings=settings,
+            defaults=defaults,
             save_every_s=config.save_every_s,
         )
 
