@@ -7,13 +7,12 @@ import pytest
 import torch
 
 from goalsight.agent import Agent, AgentConfig, Latencies
-from goalsight.agent.search import plan_many
 from goalsight.agent.timing import Deadline
 from goalsight.benchmark.settings import agent_config
 from goalsight.checkpoint import Checkpoint
 from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig
-from goalsight_planners import CEMConfig, streams
+from goalsight_planners import CEMConfig
 
 SIZE = 32
 CPU = torch.device("cpu")
@@ -101,27 +100,6 @@ def test_deadline_execution_and_precision_are_settings_of_a_line() -> None:
     assert config.execution == "compile"
     with pytest.raises(UserError, match="precision must be one of float32, bfloat16, got 'half'"):
         agent_config("precision=half")
-
-
-def test_many_problems_in_one_search_are_planned_as_alone() -> None:
-    agent = agent_of(AgentConfig(planner=CEMConfig(horizon=3, samples=32, iterations=3, elites=4)))
-    stream = torch.Generator().manual_seed(0)
-    latents, goals = (torch.randn(6, 2, 1, 64, generator=stream)[:, i] for i in (0, 1))
-    ones = torch.ones(2)
-
-    def plan(rows: slice) -> torch.Tensor:
-        seeds = list(range(6))[rows]
-        return plan_many(
-            agent.model, latents[rows, None], goals[rows], agent.config,
-            bounds=(-ones, ones), generators=streams(seeds),
-        ).actions  # fmt: skip
-
-    with torch.inference_mode():
-        together = plan(slice(0, 6))
-        for row in range(6):
-            torch.testing.assert_close(
-                plan(slice(row, row + 1))[0], together[row], atol=1e-4, rtol=1e-4
-            )
 
 
 def test_latencies_are_summed_up_and_drawn() -> None:

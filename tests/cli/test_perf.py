@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from goalsight.checkpoint import save_checkpoint
 from goalsight.cli.main import main
+from goalsight.cli.search_speed import Decisions
+from goalsight.cli.search_ways import make_config, make_untrained
+from goalsight.models import WorldModel, WorldModelConfig
 
 
 @pytest.fixture(autouse=True)
@@ -55,16 +61,54 @@ def rows_of(argv: list[str], capsys: pytest.CaptureFixture[str]) -> list[dict[st
 def test_every_planner_and_way_has_a_row_and_what_is_faster_finds_the_same_plan(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    rows = rows_of(["--planner", "cem,icem", "--batch", "3"], capsys)
+    rows = rows_of(["--planner", "cem,icem,actor,both", "--batch", "3"], capsys)
+    names = ["cem", "icem", "actor", "both, cem"]
     assert [(row["planner"], row["way"]) for row in rows] == [
-        ("cem", "plain"), ("cem", "once"), ("icem", "plain"), ("icem", "once"),
-    ]  # fmt: skip
+        (name, way) for name in names for way in ("plain", "once")
+    ]
+    # both: its own plan and a quarter of 8 samples are the actor's, and imagined before the search
+    evaluations = dict(zip(names, (16, 14, 1, 16 + 1 + 2), strict=True))
     for row in rows:
-        assert (row["evaluations"], row["size"]) == (16 if row["planner"] == "cem" else 14, "tiny")
+        assert (row["evaluations"], row["size"]) == (evaluations[row["planner"]], "tiny")
         assert 0 < row["p50_ms"] <= row["p95_ms"]
-        assert row["batch_ms"] > 0
+        assert (row["batch_ms"] is None) == (row["way"] == "plain")
         assert 0 < row["rate"] < 1.5  # a share; short measurements are rough
         assert row["off"] < 1e-4
+    counted = {row["planner"]: row["gflop"] for row in rows if row["way"] == "once"}
+    assert counted["actor"] < counted["icem"] < counted["cem"] < counted["both, cem"]
+
+
+def test_a_checkpoint_is_measured_in_place_of_an_untrained_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its own actor, or lent one; a model that looks back and feels is given both."""
+    looks_back = WorldModelConfig(
+        image_size=32, action_dim=2, frameskip=3, context=2, proprio_dim=3, predictor="transformer"
+    )
+    with_actor = WorldModelConfig(
+        image_size=32, action_dim=2, frameskip=3, heads={"actor": {"width": 16, "depth": 1}}
+    )
+    counted = []
+    for number, config in enumerate((looks_back, with_actor)):
+        save_checkpoint(tmp_path / f"mine{number}", WorldModel(config), {})
+        given = ["--checkpoint", str(tmp_path / f"mine{number}"), "--batch", "2"]
+        rows = rows_of([*given, "--planner", "actor,cem"], capsys)
+        assert {row["size"] for row in rows} == {f"mine{number}"}
+        assert {row["mode"] for row in rows} == {"actor", "search"}
+        counted.append(rows[0]["gflop"])
+    assert counted[1] < counted[0]
+
+
+@torch.inference_mode()
+def test_the_count_of_a_decision_is_that_of_all_its_plans() -> None:
+    """One decision under PyTorch's own counter, which `perf plan` extrapolates from a short one."""
+    for who in ("icem", "both", "actor"):
+        _, config = make_config(who, ["icem"], samples=12, iterations=3, horizon=2)
+        decisions = Decisions(make_untrained("tiny", "cpu"), config, 1)
+        with FlopCounterMode(display=False) as counter:
+            decisions.decide()
+        # what an iteration does once whatever its plans is counted in the short one alone
+        assert decisions.count_flop() == pytest.approx(counter.get_total_flops(), rel=1e-2)
 
 
 def test_the_transformer_of_the_peer_saves_what_the_count_says(
@@ -79,8 +123,9 @@ def test_the_transformer_of_the_peer_saves_what_the_count_says(
 
 
 def test_people_get_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*SMALL, "--planner", "cem", "--decisions", "1", "--batch", "2"]) == 0
+    assert main([*SMALL, "--planner", "cem,both", "--decisions", "1", "--batch", "2"]) == 0
     shown = capsys.readouterr().out
+    assert "| tiny | both, cem | once |" in shown
     assert "times the floor" in shown
     assert "| tiny | cem | plain |" in shown
     assert "| tiny | cem | once |" in shown
@@ -90,6 +135,7 @@ def test_people_get_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     ("argv", "message"),
     [
         (["--size", "huge"], "no size 'huge'; there are: tiny, small, base, peer"),
+        (["--checkpoint", "runs/none"], "runs/none"),
         (["--planner", "adam"], "no planner 'adam'; there are: cem"),
         (["--ways", "quick"], "no way 'quick'; there are: plain, once"),
         (["--decisions", "0"], "--decisions must be at least 1"),
@@ -122,4 +168,5 @@ def test_a_sub_goal_is_found_and_timed_beside_the_exact_search(
     exact = json.loads(capsys.readouterr().out)["answers"][-1]
     assert (exact["search"], exact["same"], exact["excess"]) == ("exact", 1.0, 0.0)
     assert exact["found"] > 0
+    assert exact["recall"] == 1
     assert 0 < exact["p50_ms"] <= exact["p95_ms"]

@@ -18,7 +18,7 @@ from goalsight.memory import (
     SubgoalConfig,
     SubgoalFinder,
 )
-from goalsight.memory.search import build_index
+from goalsight.memory.search import build_index, index_factory
 
 CPU = torch.device("cpu")
 WALK = [float(i) for i in range(20)]
@@ -204,3 +204,24 @@ def test_an_index_answers_as_looking_at_every_row_does() -> None:
             assert mine.score == pytest.approx(true.score, abs=1e-5)
             assert replace(mine, score=0.0) == replace(true, score=0.0)
     assert found
+
+
+@pytest.mark.parametrize("numbers", [2, 5, 64])
+def test_an_index_of_codes_misses_few_of_the_nearest(numbers: int) -> None:
+    """Latents of any width; the codes rank roughly, so more are asked for than are wanted."""
+    pytest.importorskip("faiss")
+    stream = torch.Generator().manual_seed(0)
+    surface = torch.randn(6, numbers, generator=stream)  # latents fill few of their dimensions
+    rows = torch.tanh(torch.randn(20_000, 6, generator=stream) @ surface)
+    assert "PQ" in index_factory(*rows.shape)
+    kind, content = build_index(rows, "faiss")
+    memory = Memory(
+        latents=rows[:, None], lengths=torch.full((200,), 100), every=1, frameskip=1, variance=1.0,
+        encoder="", index=content, index_kind=kind,
+    )  # fmt: skip
+    through, exact = LibrarySearch(memory), ExactSearch(memory, torch.device("cpu"))
+    for query in torch.tanh(torch.randn(10, 6, generator=stream) @ surface):
+        nearest = exact.energy(query).topk(50, largest=False).indices
+        found, energy = through.near(query)
+        assert torch.isin(nearest, found).float().mean() > 0.9
+        torch.testing.assert_close(energy, exact.energy(query)[found], atol=1e-4, rtol=1e-4)

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
 from goalsight.agent.config import AgentConfig
-from goalsight.agent.cost import PlanCost, check_cost
+from goalsight.agent.cost import check_cost
 from goalsight.agent.deciding import Decider, Scene
 from goalsight.agent.goals import Goals
 from goalsight.agent.guide import Guide
-from goalsight.agent.history import History, read_proprio
+from goalsight.agent.history import History, read_picture, read_proprio
 from goalsight.agent.regions import Box
-from goalsight.agent.search import action_bounds
+from goalsight.agent.search import action_bounds, check_finite, latent_variance
 from goalsight.agent.timing import Latencies, deadline_in
 from goalsight.checkpoint import IN_A_RUN, Checkpoint, find_checkpoint, load_checkpoint
-from goalsight.errors import CheckpointError
 from goalsight.memory import Memory, load_memory
-from goalsight_planners import Plan, Stop, shift_steps
+from goalsight_planners import Cost, Plan, Stop, shift_steps
 
 
 class Agent:
@@ -60,13 +59,12 @@ class Agent:
         self.image_size = self.model.config.image_size
         self.config = replace(config, planner=replace(config.planner, block=self.frameskip))
         check_cost(self.model, config.cost)
-        self._decider = Decider(self.model, self.config, name)
         self.device = next(self.model.parameters()).device
         self.model.prepare(config.execution, config.precision)
         one = torch.ones(self.action_dim, device=self.device)
         self._bounds = action_bounds(self.card, self.config.trust, one)
-        spread = self.card.get("statistics", {}).get("latent", {}).get("variance", 1.0)
-        self._latent_variance = max(float(spread), 1e-6)
+        self._latent_variance = latent_variance(self.card)
+        self._decider = Decider(self.model, self.config, name, self._latent_variance)
         self._generator = torch.Generator(self.device)
         self._queue: deque[NDArray[np.float32]] = deque()
         self._goals: Goals | None = None
@@ -148,12 +146,9 @@ class Agent:
         pictures = goal if np.ndim(goal) == 4 else goal[None]
         if not len(pictures):
             raise ValueError("no goal image: an agent needs at least one")
+        latents = torch.cat([self._encode(picture)[0] for picture in pictures])
         self._goals = Goals(
-            pictures,
-            torch.cat([self._encode(picture)[0] for picture in pictures]),
-            self.config,
-            latent_variance=self._latent_variance,
-            region=region,
+            pictures, latents, self.config, latent_variance=self._latent_variance, region=region
         )
         self._generator.manual_seed(seed)
         self._queue.clear()
@@ -200,7 +195,7 @@ class Agent:
             felt = read_proprio(proprio, self.model.config.proprio_dim, self.name)
             self._history.look(latent, None if felt is None else felt.to(self.device))
             if due:
-                self._aim().look(latent[0], pixels)
+                self.look(latent, pixels)
                 self._decide(deadline_in(limit, began, self.device))
                 self.last_latency_s = time.perf_counter() - began
                 self.latencies.add(self.last_latency_s, limit)
@@ -209,15 +204,18 @@ class Agent:
                 self._history.run(torch.from_numpy(block).to(self.device))
         return self._queue.popleft().copy()
 
+    def look(self, latents: Tensor, pixels: NDArray[np.uint8]) -> None:
+        """Take in the present picture (H, W, 3), the last of the latents (1, T, P, D) for `plan`.
+
+        It says which goal's turn it is, and what of it counts.
+        """
+        self._aim().look(latents[:, -1], pixels)
+
     def _decide(self, stop: Stop | None) -> None:
         """Plan from the history and queue the first blocks."""
         history = self._history
         plan = self.plan(history.latents(), history.past(), history.proprio(), stop=stop)
-        if not torch.isfinite(plan.cost).all():
-            raise CheckpointError(
-                f"checkpoint {self.name} predicts latents that are not numbers; its training "
-                "diverged: train again with a smaller --optimiser.lr"
-            )
+        check_finite(plan, self.name)
         steps = self.config.executed_steps
         actions = plan.actions[0].flatten(0, 1)[:steps]
         self._queue.extend(actions.float().cpu().numpy())
@@ -225,47 +223,62 @@ class Agent:
         self._warm = shift_steps(plan, steps)
         self.last_plan = plan
 
+    @torch.inference_mode()
     def plan(
         self,
         latents: Tensor,
         past: Tensor | None = None,
         proprio: Tensor | None = None,
         *,
+        goals: Tensor | None = None,
+        streams: Sequence[torch.Generator] = (),
         stop: Stop | None = None,
     ) -> Plan:
         """Search for the action blocks whose imagined future meets the goal.
 
+        For the episode (B = 1), or for B problems at once, each the first decision of an episode
+        of its own: what it would be alone, to rounding. That leaves the agent's own as it is.
+
         Args:
-            latents: (1, T, P, D) latents of the frames seen so far, the present one last.
-            past: (1, T-1, K, A) blocks between them, for models that look back.
-            proprio: (1, T, Q) proprio at them, SI units, for models that see it.
+            latents: (B, T, P, D) latents of the frames seen so far, the present one last.
+            past: (B, T-1, K, A) blocks between them, for models that look back.
+            proprio: (B, T, Q) proprio at them, SI units, for models that see it.
+            goals: (B, P, D) latents of B goal images; None for the episode's.
+            streams: B random streams, for goals: `goalsight_planners.streams(seeds)`.
             stop: asked between iterations whether to end the search.
 
-        Returns:
-            The plan of one problem.
-
         Raises:
-            RuntimeError: before the first `reset`.
+            RuntimeError: before the first `reset`, without goals.
+            ValueError: if there are not as many goals and streams as problems.
         """
-        goals = self._aim()
-        here, goal = latents[:, -1], goals.current
-        aim = goal if self.guide is None else self.guide.aim(here, goal)
-        scene = Scene(latents=latents, goal=aim, past=past, proprio=proprio)
-        self._decider.aim(goals.index)
-        cost = PlanCost(
-            self.model,
-            latents,
-            scene.goal,
-            self.config,
-            latent_variance=self._latent_variance,
-            past=past,
-            proprio=proprio,
-            weights=goals.weights,
+        scene = self._scene(latents, past, proprio, goals)
+        if goals is None:
+            warm, decider, streams = self._warm, self._decider, [self._generator]
+        else:
+            warm, decider = None, self._decider.fresh()
+        return decider.plan(scene, decider.cost(scene), warm, self._bounds, streams, stop=stop)
+
+    def cost(
+        self, latents: Tensor, past: Tensor | None = None, proprio: Tensor | None = None
+    ) -> Cost:
+        """What `plan` minimises from here in the episode; arguments as there."""
+        return self._decider.cost(self._scene(latents, past, proprio, None))
+
+    def _scene(
+        self, latents: Tensor, past: Tensor | None, proprio: Tensor | None, goals: Tensor | None
+    ) -> Scene:
+        """A decision of the episode, or the first ones of others."""
+        here, guide = latents[:, -1], self.guide
+        if goals is not None:
+            goals = goals if guide is None else guide.first_aims(here, goals)
+            return Scene(latents=latents, goal=goals, past=past, proprio=proprio)
+        own = self._aim()
+        self._decider.aim(own.index)
+        return Scene(
+            latents=latents, past=past, proprio=proprio, weights=own.weights,
+            goal=own.current if guide is None else guide.aim(here, own.current),
             previous=self._previous,
-            unlikely=self._decider.unlikely(scene),
-        )
-        warm, streams = self._warm, [self._generator]
-        return self._decider.plan(scene, cost, warm, self._bounds, streams, stop=stop)
+        )  # fmt: skip
 
     @torch.inference_mode()
     def energy(self, pixels: NDArray[np.uint8]) -> float:
@@ -276,21 +289,12 @@ class Agent:
         return self._aim().energy(self._encode(pixels)[0])
 
     def _aim(self) -> Goals:
-        """The goals of the episode.
-
-        Raises:
-            RuntimeError: before the first `reset`.
-        """
+        """The goals of the episode; a RuntimeError before the first `reset`."""
         if self._goals is None:
             raise RuntimeError("the agent has no goal yet: call reset(goal, seed) first")
         return self._goals
 
     def _encode(self, picture: NDArray[np.uint8]) -> Tensor:
-        if picture.dtype != np.uint8 or picture.shape != (self.image_size, self.image_size, 3):
-            raise ValueError(
-                f"this agent sees uint8 pictures of ({self.image_size}, {self.image_size}, 3), "
-                f"got {picture.dtype} {picture.shape}"
-            )
-        frames = rearrange(torch.from_numpy(np.array(picture)), "h w c -> 1 1 c h w")
+        frames = read_picture(picture, self.image_size)
         with torch.inference_mode():
             return self.model.encode(frames.to(self.device))

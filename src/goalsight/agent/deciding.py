@@ -10,6 +10,7 @@ from torch import Tensor
 
 from goalsight.agent.actor import Scene, Unlikely, around, as_plan, find_actor, propose, time_left
 from goalsight.agent.config import AgentConfig
+from goalsight.agent.cost import PlanCost
 from goalsight.agent.macro import MacroPlanner
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
@@ -21,13 +22,16 @@ __all__ = ["Decider", "Scene", "commit"]
 class Decider:
     """Turns a scene into a plan, in the way that `AgentConfig.mode` says."""
 
-    def __init__(self, model: WorldModel, config: AgentConfig, name: str) -> None:
+    def __init__(
+        self, model: WorldModel, config: AgentConfig, name: str, latent_variance: float = 1.0
+    ) -> None:
         """Decide for an agent.
 
         Args:
             model: of the agent.
             config: of the agent, `planner.block` following the model.
             name: of its checkpoint, for messages.
+            latent_variance: of the training data's latents, the unit of energy.
 
         Raises:
             CheckpointError: if the settings want an actor or macro actions that the model has not.
@@ -38,7 +42,8 @@ class Decider:
                 f"checkpoint {name} looks back at whole blocks of {config.planner.block} control "
                 f"steps: give a multiple of it, not replan_steps={config.replan_steps}"
             )
-        self._model, self._config = model, config
+        self._model, self._config, self._name = model, config, name
+        self._latent_variance = latent_variance
         self._actor = find_actor(model, config, name)
         self._macro = MacroPlanner(model, config.trust) if config.macro else None
         self.clear()
@@ -48,6 +53,10 @@ class Decider:
         self._goal, self._decisions = 0, 0
         self.kept = False
         """Whether the last decision kept the plan of the one before."""
+
+    def fresh(self) -> Decider:
+        """One that decides alike and has decided nothing yet."""
+        return Decider(self._model, self._config, self._name, self._latent_variance)
 
     @property
     def evaluations(self) -> int:
@@ -69,11 +78,23 @@ class Decider:
         """Control steps that the actor is told are left."""
         return time_left(self._config.actor, self._decisions * self._config.executed_steps)
 
-    def unlikely(self, scene: Scene) -> Unlikely | None:
-        """The actor's doubt in plans, if it has a weight in the cost."""
-        if self._actor is None or not self._config.actor.likelihood:
-            return None
-        return Unlikely(self._actor, scene, self._time)
+    def cost(self, scene: Scene) -> PlanCost:
+        """What plans cost from here, by all that the settings let count."""
+        doubt = None
+        if self._actor is not None and self._config.actor.likelihood:
+            doubt = Unlikely(self._actor, scene, self._time)
+        return PlanCost(
+            self._model,
+            scene.latents,
+            scene.goal,
+            self._config,
+            latent_variance=self._latent_variance,
+            past=scene.past,
+            proprio=scene.proprio,
+            weights=scene.weights,
+            previous=scene.previous,
+            unlikely=doubt,
+        )
 
     def plan(
         self,
@@ -97,7 +118,17 @@ class Decider:
 
         Returns:
             The plan to execute; by an actor alone, only the blocks that will be.
+
+        Raises:
+            ValueError: if there are not as many goals and streams as problems.
         """
+        problems = (len(scene.latents), len(scene.goal), len(generators))
+        if len(set(problems)) > 1:
+            raise ValueError(
+                "problems, goals and random streams must be as many, got {}, {}, {}".format(
+                    *problems
+                )
+            )
         config, search, init = self._config, self._config.planner, warm
         if self._actor is not None and config.mode != "search":
             alone = config.mode == "actor"

@@ -20,7 +20,8 @@ class Guide:
             device: of the agent.
         """
         self.memory_sha256 = memory.sha256()
-        self._finder = SubgoalFinder(memory, config, search_for(memory, device))
+        self._search = search_for(memory, device)
+        self._finder = SubgoalFinder(memory, config, self._search)
         self._goal: Tensor | None = None
         self.segment: Segment | None = None
         """The segment being followed; None while the goal itself is aimed at."""
@@ -37,3 +38,9 @@ class Guide:
         aim = self._finder.aim(now, (self.segment,))
         self.segment = aim.segments[0]
         return aim.latents
+
+    def first_aims(self, now: Tensor, goals: Tensor) -> Tensor:
+        """(B, P, D) what to plan to first in B episodes (B, P, D); its own one is left as it is."""
+        finder = SubgoalFinder(self._finder.memory, self._finder.config, self._search)
+        finder.set_goals(goals)
+        return finder.aim(now).latents

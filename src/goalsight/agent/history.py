@@ -6,6 +6,7 @@ from collections import deque
 
 import numpy as np
 import torch
+from einops import rearrange
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -49,6 +50,20 @@ class History:
         """(1, T, Q), or None for models that do not see it."""
         known = [row for row in self._proprio if row is not None]
         return torch.cat(known, dim=1) if known else None
+
+
+def read_picture(picture: NDArray[np.uint8], size: int) -> Tensor:
+    """(1, 1, 3, H, W) uint8 frames of a picture (H, W, 3).
+
+    Raises:
+        ValueError: if it is of another size than the model's.
+    """
+    if picture.dtype != np.uint8 or picture.shape != (size, size, 3):
+        raise ValueError(
+            f"this agent sees uint8 pictures of ({size}, {size}, 3), got {picture.dtype} "
+            f"{picture.shape}"
+        )
+    return rearrange(torch.from_numpy(np.array(picture)), "h w c -> 1 1 c h w")
 
 
 def read_proprio(proprio: NDArray[np.float32], wanted: int, name: str) -> Tensor | None:

@@ -1,17 +1,15 @@
-"""What is searched within, and one search for the plans of many problems."""
+"""What is searched within, in which unit, and whether something was found."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from goalsight.agent.config import AgentConfig
-from goalsight.agent.cost import PlanCost
-from goalsight.models import WorldModel
-from goalsight_planners import Bounds, Plan, Stop, planner_for
+from goalsight.errors import CheckpointError
+from goalsight_planners import Bounds, Plan
 
 
 def action_bounds(card: Mapping[str, Any], trust: float, one: Tensor) -> Bounds:
@@ -30,47 +28,24 @@ def action_bounds(card: Mapping[str, Any], trust: float, one: Tensor) -> Bounds:
     return (mean - spread).clamp(-1, 1), (mean + spread).clamp(-1, 1)
 
 
-def plan_many(
-    model: WorldModel,
-    latents: Tensor,
-    goals: Tensor,
-    config: AgentConfig,
-    *,
-    bounds: Bounds,
-    generators: Sequence[torch.Generator],
-    latent_variance: float = 1.0,
-    init: Tensor | None = None,
-    past: Tensor | None = None,
-    proprio: Tensor | None = None,
-    stop: Stop | None = None,
-) -> Plan:
-    """Plan for B problems in one search; each gets the plan it would get alone, to rounding.
+def latent_variance(card: Mapping[str, Any]) -> float:
+    """Of the training data's latents, the unit of energy; 1 where the card does not say it."""
+    spread = card.get("statistics", {}).get("latent", {}).get("variance", 1.0)
+    return max(float(spread), 1e-6)
+
+
+def check_finite(plan: Plan, name: str) -> None:
+    """Refuse a plan whose cost is not a number.
 
     Args:
-        model: that imagines, run as `model.prepare` says.
-        latents: (B, T, P, D) of the frames seen so far, as `model.encode` makes them; the last is
-            now.
-        goals: (B, P, D) latents of the goal images.
-        config: how to search; `config.planner.block` must be the model's frameskip.
-        bounds: lowest and highest action, each (A,) or (B, A).
-        generators: B, one random stream a problem: `goalsight_planners.streams(seeds)`.
-        latent_variance: of the training data's latents, the unit of energy.
-        init: (B, H, K, A) plans to start from, such as `shift(plan)`.
-        past: (B, T-1, K, A) blocks between the frames, for models that look back.
-        proprio: (B, T, Q) proprio at them, SI units, for models that see it.
-        stop: asked between iterations whether to end the search.
+        plan: of any number of problems.
+        name: of the checkpoint, for the message.
 
     Raises:
-        ValueError: if shapes or devices disagree.
+        CheckpointError: if the model predicts no numbers for any plan of a problem.
     """
-    cost = PlanCost(
-        model,
-        latents,
-        goals,
-        config,
-        latent_variance=latent_variance,
-        past=past,
-        proprio=proprio,
-    )
-    search = config.planner
-    return planner_for(search)(cost, init, bounds, search, generators, stop=stop)
+    if not torch.isfinite(plan.cost).all():
+        raise CheckpointError(
+            f"checkpoint {name} predicts latents that are not numbers; its training diverged: "
+            "train again with a smaller --optimiser.lr"
+        )

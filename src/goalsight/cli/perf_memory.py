@@ -15,12 +15,14 @@ from goalsight.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from goalsight.memory import Memory, Search, Segment
+    from goalsight.memory import Memory, Search, Segment, SubgoalFinder
 
 EPISODE = 100
 """Frames of a synthetic episode."""
 MANIFOLD = 12
 """Dimensions that synthetic latents move in: about the effective rank of trained ones."""
+NEAREST = 100
+"""Rows nearest to a present that an index should not miss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,10 @@ class Answer:
     """Median time from a present latent to its sub-goal."""
     p95_ms: float
     """95th percentile of it."""
+    processor_p95_ms: float
+    """95th percentile of the processor's own time for it: what is left on a busy machine."""
+    recall: float
+    """Share of the `NEAREST` rows truly nearest to a present that are among those it measures."""
     same: float
     """Share of the answers that are those of the exact search."""
     found: float
@@ -71,8 +77,8 @@ def memory(
     import torch
 
     from goalsight.data.progress import delayed_bar
-    from goalsight.memory import ExactSearch, Memory, search_for
-    from goalsight.memory.search import build_index
+    from goalsight.memory import ExactSearch, search_for
+    from goalsight.memory.search import CANDIDATES, LISTS_PROBED, build_index, index_factory
     from goalsight.provenance import hardware
 
     if rows < EPISODE or decisions < 1:
@@ -85,16 +91,7 @@ def memory(
         kind, content = build_index(recorded.flatten(1), index)
         build_s = time.perf_counter() - began
         report(1, 1)
-    made = Memory(
-        latents=recorded,
-        lengths=torch.full((len(recorded) // EPISODE,), EPISODE),
-        every=1,
-        frameskip=5,
-        variance=float(recorded.var(0).mean()),
-        encoder="",
-        index=content,
-        index_kind=kind,
-    )
+    made = _memory(recorded, kind, content)
     searches: dict[str, Search] = {"exact": ExactSearch(made, torch.device("cpu"))}
     if kind:
         searches = {kind: search_for(made), **searches}
@@ -106,6 +103,10 @@ def memory(
         "goal_ms": round(goal_ms, 1),
         "build_s": round(build_s, 1),
         "index_mb": 0 if content is None else round(content.numel() / 1e6, 1),
+        "index": f"{index_factory(*recorded.flatten(1).shape)}, {LISTS_PROBED} lists probed for "
+        f"{CANDIDATES} candidates"
+        if kind
+        else "",
         "hardware": hardware(),
     }
     if json:
@@ -119,12 +120,32 @@ def _print(facts: Mapping[str, Any], answers: Sequence[Answer]) -> None:
     print("{rows} latents of {dim} numbers, {threads} threads; {hardware}".format(**facts))
     for answer in answers:
         print(
-            f"{answer.search:>6}  a sub-goal in {answer.p50_ms:6.2f} ms (p95 {answer.p95_ms:.2f}); "
-            f"{100 * answer.found:.0f} % found, {100 * answer.same:.0f} % as the exact search, "
-            f"score at most {answer.excess:.3f} worse"
+            f"{answer.search:>6}  a sub-goal in {answer.p50_ms:6.2f} ms (p95 {answer.p95_ms:.2f}, "
+            f"of the processor {answer.processor_p95_ms:.2f}); {100 * answer.recall:.1f} % of the "
+            f"nearest {NEAREST} seen; {100 * answer.found:.0f} % found, {100 * answer.same:.0f} % "
+            f"as the exact search, score at most {answer.excess:.3f} worse"
         )
     print("  goal  {goal_ms} ms once a goal: every row is looked at".format(**facts))
-    print(" index  {build_s} s to build, {index_mb} MB".format(**facts))
+    if facts["index"]:
+        print(" index  {index}; {build_s} s to build, {index_mb} MB".format(**facts))
+
+
+def _memory(recorded: Tensor, kind: str, index: Tensor | None) -> Memory:
+    """The latents (F, 1, D) as `goalsight memory build` would keep them."""
+    import torch
+
+    from goalsight.memory import Memory
+
+    return Memory(
+        latents=recorded,
+        lengths=torch.full((len(recorded) // EPISODE,), EPISODE),
+        every=1,
+        frameskip=5,
+        variance=float(recorded.var(0).mean()),
+        encoder="",
+        index=index,
+        index_kind=kind,
+    )
 
 
 def _walks(rows: int, dim: int) -> Tensor:
@@ -163,7 +184,7 @@ def _measure(
     """What each search answers to the same presents, and the time to prepare a goal [ms]."""
     from goalsight.memory import SubgoalConfig, SubgoalFinder
 
-    found, took = {}, {}
+    turns = {}
     goal_ms = 0.0
     for name, search in searches.items():
         finder = SubgoalFinder(memory, SubgoalConfig(), search)
@@ -172,26 +193,56 @@ def _measure(
         goal_ms = 1e3 * (time.perf_counter() - began)
         for present in presents[:3]:
             finder.aim(present[None])
-        times, segments = [], []
-        for present in presents:
-            began = time.perf_counter()
-            segments.append(finder.aim(present[None]).segments[0])
-            times.append(1e3 * (time.perf_counter() - began))
-        found[name], took[name] = segments, times
-    return [_answer(name, took[name], found[name], found["exact"]) for name in searches], goal_ms
+        turns[name] = [_turn(finder, present) for present in presents]
+    seen = _recall(searches, presents)
+    exact = [turn.segment for turn in turns["exact"]]
+    return [_answer(name, turns[name], seen[name], exact) for name in searches], goal_ms
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """One answer."""
+
+    segment: Segment | None
+    took_ms: float
+    busy_ms: float
+
+
+def _turn(finder: SubgoalFinder, present: Tensor) -> _Turn:
+    began, busy = time.perf_counter(), time.process_time()
+    segment = finder.aim(present[None]).segments[0]
+    took, worked = time.perf_counter() - began, time.process_time() - busy
+    return _Turn(segment, 1e3 * took, 1e3 * worked)
+
+
+def _recall(searches: Mapping[str, Search], presents: Tensor) -> dict[str, float]:
+    """Share of the rows truly nearest to the presents that each search measures."""
+    import torch
+
+    shares: dict[str, list[float]] = {name: [] for name in searches}
+    for present in presents.flatten(1):
+        rows, energy = searches["exact"].near(present)
+        nearest = rows[energy.topk(min(NEAREST, len(rows)), largest=False).indices]
+        for name, search in searches.items():
+            among = rows if name == "exact" else search.near(present)[0]
+            shares[name].append(float(torch.isin(nearest, among).float().mean()))
+    return {name: float(np.mean(values)) for name, values in shares.items()}
 
 
 def _answer(
-    name: str, took: list[float], found: list[Segment | None], exact: list[Segment | None]
+    name: str, turns: Sequence[_Turn], recall: float, exact: Sequence[Segment | None]
 ) -> Answer:
-    p50, p95 = np.percentile(took, [50, 95])
+    p50, p95 = np.percentile([turn.took_ms for turn in turns], [50, 95])
+    found = [turn.segment for turn in turns]
     worse = [
         0.0 if true is None else float("inf") if mine is None else mine.score - true.score
         for mine, true in zip(found, exact, strict=True)
     ]
     same = np.mean([_rows(mine) == _rows(true) for mine, true in zip(found, exact, strict=True)])
+    busy = np.percentile([turn.busy_ms for turn in turns], 95)
     return Answer(
         search=name, p50_ms=round(float(p50), 3), p95_ms=round(float(p95), 3),
+        processor_p95_ms=round(float(busy), 3), recall=recall,
         same=float(same), found=1 - found.count(None) / len(found), excess=max(worse),
     )  # fmt: skip
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from goalsight.agent import Agent, AgentConfig
-from goalsight.agent.cost import PlanCost
 from goalsight.data import action_statistics, delayed_bar
 from goalsight.diagnostics.drift import DriftReport, drift
 from goalsight.diagnostics.offline.moments import Moments, gather_moments
 from goalsight.diagnostics.offline.ranking import CostOf, RankReport, rank_plans
 from goalsight.diagnostics.offline.recovery import (
     RecoveryReport,
+    begin,
     planned_actions,
     recovered_actions,
     recovery_report,
@@ -140,20 +140,9 @@ def _agent(subject: Subject, config: AgentConfig | None, goal_blocks: int) -> Ag
 
 def agent_cost(agent: Agent, moments: Moments) -> CostOf:
     """The cost an agent minimises when it plans from a moment to its goal."""
-    variance = agent.card.get("statistics", {}).get("latent", {}).get("variance", 1.0)
 
+    @torch.inference_mode()
     def cost_of(index: int, plans: Tensor) -> Tensor:
-        latents, past, proprio = moments.history(index)
-        cost = PlanCost(
-            agent.model,
-            latents,
-            moments.goal(index),
-            agent.config,
-            latent_variance=max(float(variance), 1e-6),
-            past=past,
-            proprio=proprio,
-        )
-        with torch.inference_mode():
-            return cost(plans[None])[0]
+        return agent.cost(*begin(agent, moments, index))(plans[None])[0]
 
     return cost_of

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from goalsight.clip import Clip
@@ -44,9 +45,9 @@ class Moments:
         past = self.clip.actions[seen, : self.now] if self.now else None
         return latents, past, self.clip.proprio[seen, : self.now + 1]
 
-    def goal(self, index: int) -> Tensor:
-        """(1, P, D) latent of the goal frame."""
-        return self.z[index : index + 1, -1]
+    def picture(self, index: int, frame: int) -> NDArray[np.uint8]:
+        """(H, W, 3) one frame of a moment as an agent's camera shows it; -1 is the goal's."""
+        return self.clip.frames[index, frame].permute(1, 2, 0).cpu().numpy()
 
 
 @torch.inference_mode()

@@ -65,15 +65,26 @@ def planned_actions(
     Returns:
         (N, K, A).
     """
-    frames = moments.clip.frames
     blocks = []
-    for index in range(len(frames)):
-        picture = frames[index, -1].permute(1, 2, 0).cpu().numpy()
-        agent.reset(goal=picture, seed=seed + index)
-        plan = agent.plan(*moments.history(index))
+    for index in range(len(moments.z)):
+        plan = agent.plan(*begin(agent, moments, index, seed + index))
         blocks.append(plan.actions[0, 0].float().cpu())
-        progress(index + 1, len(frames))
+        progress(index + 1, len(moments.z))
     return torch.stack(blocks)
+
+
+def begin(
+    agent: Agent, moments: Moments, index: int, seed: int = 0
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """An episode of an agent at a moment, to the moment's goal.
+
+    Returns:
+        What it knows there, the arguments of `Agent.plan` and `Agent.cost`.
+    """
+    history = moments.history(index)
+    agent.reset(goal=moments.picture(index, -1), seed=seed)
+    agent.look(history[0], moments.picture(index, moments.now))
+    return history
 
 
 def recovery_report(
