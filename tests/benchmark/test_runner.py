@@ -96,7 +96,7 @@ def test_a_finished_run_is_read_not_played(run: Path, reach: Manifest) -> None:
     [
         (
             {"rows": ("random", "magic")},
-            "unknown row 'magic'; there are: random, hold, expert, age",
+            "unknown row 'magic'; there are: random, hold, expert, ora",
         ),
         ({"rows": ()}, "named once each"),
         ({"rows": ("hold", "hold")}, "named once each"),
@@ -135,8 +135,8 @@ def test_the_command_prints_the_table_and_where_the_report_is(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rows", "agent"], "the agent row needs a checkpoint: add --checkpoint DIR"),
-        (["--rows", "hold,dance"], "unknown row 'dance'; there are: random, hold, expert, agent"),
+        (["--rows", "agent"], "an agent needs a checkpoint: add --checkpoint DIR"),
+        (["--rows", "hold,dance"], "unknown row 'dance'; there are: random, hold, expert, oracl"),
         (["--rows", "hold", "--seed", "7"], "holds a run with seed 0, this one has 7"),
         (["--rows", "hold", "--manifest", "push-naer"], "no manifest 'push-naer'; give a JSON fil"),
     ],

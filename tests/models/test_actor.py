@@ -157,6 +157,25 @@ def test_the_time_that_is_left_changes_what_is_done() -> None:
     assert late == pytest.approx(0.1, abs=0.15)
 
 
+def test_with_one_component_of_fixed_spread_likelihood_is_least_squares() -> None:
+    """The log of exp(-(x - mean)^2 / 2 s^2), but for what no weight changes."""
+    actor = actor_of(components=1, std=0.5)
+    z, blocks = torch.randn(7, 1, D), torch.rand(7, K, A) * 2 - 1
+    done = actor.act(z, z.flip(0), torch.tensor(9.0))
+    squares = (blocks - done).square().sum(dim=(-2, -1)) / (2 * 0.5**2)
+    constant = K * A * math.log(0.5 * math.sqrt(2 * math.pi))
+    found = actor.log_prob(z, z.flip(0), torch.tensor(9.0), blocks)
+    torch.testing.assert_close(found, -squares - constant)
+    assert actor.out.out_features == 1 + K * A  # no weights for a spread
+
+
+def test_an_actor_without_a_clock_does_not_notice_the_time() -> None:
+    z, soon, late = torch.randn(5, 1, D), torch.tensor(2.0), torch.tensor(50.0)
+    told, untold = actor_of(), actor_of(clock=False, gripper=2)
+    assert not torch.equal(told.act(z, z.flip(0), soon), told.act(z, z.flip(0), late))
+    assert torch.equal(untold.act(z, z.flip(0), soon), untold.act(z, z.flip(0), late))
+
+
 @pytest.mark.parametrize("tokens", ["flat", "mean"])
 def test_a_token_grid_is_seen_whole_or_by_its_mean(tokens: Any) -> None:
     actor = Actor(CONFIG, 4, D, tokens=tokens, gripper=2, **SMALL)
@@ -191,6 +210,7 @@ def test_an_actor_is_built_again_from_the_models_config() -> None:
     [
         ({"gripper": 3}, "gripper axis 3 is not among 3 action axes"),
         ({"components": 0}, "components of an actor must be at least 1, got 0"),
+        ({"std": -0.1}, "std of an actor must be >= 0, got -0.1"),
         ({"furthest": 1}, "furthest must be at least one block of 2 control steps"),
         ({"tokens": "some"}, "tokens must be flat or mean, got 'some'"),
         ({"eyes": 2}, "options of a head do not fit"),

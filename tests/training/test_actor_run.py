@@ -223,8 +223,34 @@ def test_the_preset_as_it_ships(
     assert cli.settings == {**yaml.safe_load(Path(settings).read_text()), "checkpoint": "c"}
 
 
+def test_the_baseline_is_trained_in_the_same_way_and_stands_beside_the_actor(
+    dataset: Dataset, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(dataset, base, tmp_path / "actor")
+    argv = [
+        "train", "--config", "gcbc", "--checkpoint", str(tmp_path / "actor"), "--data",
+        str(dataset.path), "--out", str(tmp_path / "r"), "--trainer.accelerator", "cpu",
+        "--trainer.max-steps", "3", "--trainer.enable-progress-bar", "false",
+        "--actor.width", "16", "--json",
+    ]  # fmt: skip
+    assert main(argv) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 3
+    before, made = (load_checkpoint(tmp_path / name / "checkpoint") for name in ("actor", "r"))
+    state = made.model.state_dict()
+    for name, weight in before.model.state_dict().items():
+        assert torch.equal(state[name], weight), name
+    clone, actor = (made.model.heads[name] for name in ("gcbc", "actor"))
+    assert isinstance(clone, Actor)
+    assert isinstance(actor, Actor)
+    assert (clone.components, clone.std, clone.clock, clone.furthest) == (1, 0.3, False, 110)
+    assert (actor.components, actor.std, actor.clock) == (4, 0.0, True)
+    assert set(made.card["heads"]) == {"actor", "gcbc"}
+    assert made.card["heads"]["gcbc"]["trained_on"] == before.sha256
+
+
 def test_which_command_line_is_meant() -> None:
     assert wants_actor(["--config", "actor"])
+    assert wants_actor(["--config", "gcbc"])
     assert wants_actor([f"--config={PRESET}"])
     assert wants_actor(["--hindsight.stay", "0.2"])
     assert not wants_actor(["--config", "tiny", "--out", "actor"])

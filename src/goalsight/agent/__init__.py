@@ -2,6 +2,7 @@
 
 from goalsight.agent.agent import Agent
 from goalsight.agent.config import ActorUse, AgentConfig, CostConfig, SequenceConfig
+from goalsight.agent.shuffled import ShuffledAgent
 from goalsight.agent.timing import Latencies, LatencySummary
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "Latencies",
     "LatencySummary",
     "SequenceConfig",
+    "ShuffledAgent",
 ]

@@ -47,13 +47,14 @@ def find_actor(model: WorldModel, config: AgentConfig, name: str) -> Actor | Non
     """
     if config.mode == "search" and not config.actor.likelihood:
         return None
-    if "actor" not in model.heads:
+    wanted = config.actor.head
+    head = dict(model.heads.items()).get(wanted)
+    if not isinstance(head, Actor):
         raise CheckpointError(
-            f"checkpoint {name} has no actor, which mode={config.mode} and likelihood > 0 need; "
-            "train one with goalsight train --config actor, or leave mode=search"
+            f"checkpoint {name} has no {wanted}, which mode={config.mode} and likelihood > 0 need; "
+            f"train one with goalsight train --config {wanted} --checkpoint RUN --data DATA --out "
+            "NEW_RUN, or leave mode=search"
         )
-    head = model.heads["actor"]
-    assert isinstance(head, Actor)
     return head
 
 

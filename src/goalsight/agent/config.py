@@ -109,6 +109,8 @@ class SequenceConfig:
 class ActorUse:
     """What an agent does with the model's actor, where `AgentConfig.mode` wants one."""
 
+    head: str = "actor"
+    """Name of the head that acts, such as `gcbc`."""
     time_to_goal: int = 25
     """Control steps that the actor is told it has when the episode begins, or the next goal's turn;
     they run out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -157,6 +157,21 @@ def compare(rows: Sequence[str], outcomes: Sequence[Outcome]) -> list[PairedTest
         for row in rows
     }
     return [mcnemar((a, b), terminal[a], terminal[b]) for a, b in combinations(rows, 2)]
+
+
+def comparisons(results: Results, rows: Collection[str]) -> list[str]:
+    """One line for every two of some rows, the later one of the table against the earlier one.
+
+    Args:
+        results: of a run.
+        rows: that are worth comparing; those that were not played are left out.
+    """
+    tests = [test for test in results.mcnemar if set(test.rows) <= set(rows)]
+    return [
+        f"{test.rows[1]} against {test.rows[0]}: {test.only_second} won, {test.only_first} lost, "
+        f"{'p < 0.001' if test.p < 0.001 else f'p = {test.p:.2g}'}"
+        for test in tests
+    ]
 
 
 def to_json(results: Results) -> dict[str, Any]:

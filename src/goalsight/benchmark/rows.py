@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +15,8 @@ from goalsight.benchmark.tasks import Env, task_of
 from goalsight.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:
-    from goalsight.agent import Agent
+    from goalsight.agent import Agent, AgentConfig
+    from goalsight.agent.config import Mode
     from goalsight_envs.policies import Policy
 
 Observation = Mapping[str, NDArray[Any]]
@@ -30,7 +31,7 @@ class Player(Protocol):
 
     @property
     def evaluations_per_decision(self) -> int:
-        """Plans the world model evaluates for one decision; 0 without a model."""
+        """Plans that a model (of `oracle`, the simulator) evaluates for one decision; else 0."""
 
     @property
     def latency_s(self) -> float | None:
@@ -120,37 +121,132 @@ class AgentPlayer:
         return action
 
 
-def load_agent(spec: PlayerSpec) -> Agent:
-    """The agent of a checkpoint.
+MODES: dict[str, Mode] = {
+    "gcbc": "actor", "actor": "actor", "search": "search", "both": "both",
+}  # fmt: skip
+"""Rows whose name says who decides, and who it is."""
+
+
+def row_config(row: str, config: AgentConfig) -> AgentConfig:
+    """How the agent of a row plans, where its name says more than the settings do.
+
+    Args:
+        row: its name; `actor`, `search` and `both` are modes of the agent, `gcbc` is the head of
+            that name alone.
+        config: as the settings say.
 
     Raises:
-        CheckpointError: if no checkpoint was given or it cannot be loaded.
+        UserError: if the settings and the row cannot go together.
+    """
+    if row not in MODES:
+        return config
+    # What compares or weighs plans has nothing to do where none is searched.
+    alone = MODES[row] == "actor"
+    actor = replace(
+        config.actor,
+        head="gcbc" if row == "gcbc" else config.actor.head,
+        likelihood=0.0 if alone else config.actor.likelihood,
+    )
+    commitment = 0.0 if alone else config.commitment
+    try:
+        return replace(config, mode=MODES[row], actor=actor, commitment=commitment)
+    except ValueError as error:
+        raise UserError(f"row {row} with these settings: {error}") from None
+
+
+def load_agent(spec: PlayerSpec, row: str = "agent") -> Agent:
+    """The agent of a checkpoint.
+
+    Args:
+        spec: of the run.
+        row: that it plays; see `row_config`.
+
+    Raises:
+        CheckpointError: if no checkpoint was given, it cannot be loaded, or has not the head that
+            the row needs.
+        UserError: if the settings and the row cannot go together.
     """
     if spec.checkpoint is None:
         raise CheckpointError(
-            "the agent row needs a checkpoint: add --checkpoint DIR, or name the rows without it"
+            "an agent needs a checkpoint: add --checkpoint DIR, or name the rows without one"
         )
-    from goalsight.agent import Agent
+    from goalsight.agent import Agent, ShuffledAgent
 
-    config = agent_config(spec.settings)
-    return Agent.load(spec.checkpoint, config=config, device=spec.device, memory=spec.memory)
+    config = row_config(row, agent_config(spec.settings))
+    kind = ShuffledAgent if row == "shuffled" else Agent
+    return kind.load(spec.checkpoint, config=config, device=spec.device, memory=spec.memory)
 
 
 def _scripted(name: str) -> Callable[[PlayerSpec], Player]:
     return lambda _: ScriptedPlayer(name)
 
 
+def _agent(row: str) -> Callable[[PlayerSpec], Player]:
+    return lambda spec: AgentPlayer(load_agent(spec, row))
+
+
+def _oracle(_: PlayerSpec) -> Player:
+    from goalsight.benchmark.rows_oracle import OraclePlayer  # imports PyTorch
+
+    return OraclePlayer()
+
+
 ROWS: dict[str, Callable[[PlayerSpec], Player]] = {
     "random": _scripted("random"),
     "hold": _scripted("hold"),
     "expert": _scripted("expert"),
-    "agent": lambda spec: AgentPlayer(load_agent(spec)),
+    "oracle": _oracle,
+    **{row: _agent(row) for row in ("gcbc", "agent", "shuffled", "actor", "search", "both")},
 }
 """Every row by name, in the order of the table."""
-NEEDS_CHECKPOINT = frozenset({"agent"})
+NEEDS_CHECKPOINT = frozenset({"gcbc", "agent", "shuffled", "actor", "search", "both"})
 """Rows that cannot be played without a checkpoint."""
-FILMED = frozenset({"expert", "agent"})
+FILMED = frozenset({"expert", "agent", "both"})
 """Rows of which every control step is kept as a picture; of the others, every K-th."""
+
+
+def default_rows(heads: Collection[str], *, expert: bool = True) -> tuple[str, ...]:
+    """Rows of the table if none are named.
+
+    Args:
+        heads: of the checkpoint; none without a checkpoint.
+        expert: whether the environment has a scripted one.
+
+    >>> default_rows(["actor", "gcbc"])
+    ('random', 'hold', 'expert', 'gcbc', 'actor', 'search', 'both')
+    >>> default_rows([], expert=False)
+    ('random', 'hold', 'agent')
+    """
+    learnt = ("actor", "search", "both") if "actor" in heads else ("agent",)
+    cloned = ("gcbc",) if {"actor", "gcbc"} <= set(heads) else ()
+    return ("random", "hold", *(("expert",) if expert else ()), *cloned, *learnt)
+
+
+def check_players(rows: Collection[str], agent: Agent | None, env: Env) -> None:
+    """Refuse rows that the checkpoint or the environment cannot play, before any is played.
+
+    Args:
+        rows: of the table.
+        agent: of the checkpoint, as the settings have it.
+        env: of the manifest.
+
+    Raises:
+        CheckpointError: if the checkpoint has not the head that a row needs; says how to make it.
+        UserError: if the settings or the environment do not fit a row.
+    """
+    for row in rows:
+        if agent is not None and row in NEEDS_CHECKPOINT:
+            from goalsight.agent.actor import find_actor
+            from goalsight.agent.shuffled import check_shuffled
+
+            config = row_config(row, agent.config)
+            find_actor(agent.model, config, agent.name)
+            if row == "shuffled":
+                check_shuffled(config)
+    if "oracle" in rows:
+        from goalsight.benchmark.rows_oracle import check_oracle
+
+        check_oracle(env)
 
 
 def check_rows(rows: tuple[str, ...]) -> None:

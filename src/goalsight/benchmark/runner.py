@@ -22,7 +22,14 @@ from goalsight.benchmark.results import (
     row_result,
     to_json,
 )
-from goalsight.benchmark.rows import NEEDS_CHECKPOINT, ROWS, PlayerSpec, check_rows, load_agent
+from goalsight.benchmark.rows import (
+    NEEDS_CHECKPOINT,
+    PlayerSpec,
+    check_players,
+    check_rows,
+    default_rows,
+    load_agent,
+)
 from goalsight.benchmark.store import RESULTS, Store, open_store
 from goalsight.benchmark.tasks import Env, make_env, task_of
 from goalsight.benchmark.workers import Job, play_in_workers
@@ -49,7 +56,7 @@ class BenchmarkConfig:
     """Folder of the run; a run that is already there is continued."""
     checkpoint: Path | None = None
     """Folder of the agent's checkpoint; the scripted rows need none."""
-    rows: tuple[str, ...] = tuple(ROWS)
+    rows: tuple[str, ...] = default_rows([])
     """Rows of the table."""
     pairs: int | None = None
     """Play the first so many pairs; None plays all."""
@@ -106,6 +113,7 @@ def run_benchmark(
     check_task(manifest, env)
     if agent:
         _check_agent(agent, env)
+    check_players(config.rows, agent, env)
     identity: dict[str, Any] = {
         "manifest": manifest.hash,
         "checkpoint": agent.checkpoint_sha256 if agent else None,

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from goalsight.benchmark.freeze import FreezeConfig
 
 
-DEFAULT_ROWS = ("random", "hold", "expert", "agent")
-"""Rows of the table if none are named."""
 PAIRS = 50
 """Pairs drawn for an environment by default."""
 
@@ -48,9 +46,9 @@ def bench(
         env: Instead of a manifest: id of an environment, module:Id-v0 for one of another package.
             Its pairs are drawn from --seed and frozen in OUT/manifest; reruns take them from there.
         out: Folder for results.json, report.html and the films.
-        checkpoint: Folder of the agent's checkpoint; only the agent row needs one.
-        rows: Rows of the table, separated by commas; by default random, hold, expert and agent,
-            without the expert where the environment has none.
+        checkpoint: Folder of the agent's checkpoint; random, hold, expert and oracle need none.
+        rows: Rows of the table, separated by commas, see docs/protocol.md; by default random, hold,
+            expert and agent, or gcbc, actor, search and both of a checkpoint with these heads.
         pairs: Play the first so many pairs only; with --env, draw so many (50 by default).
         workers: Processes that play; one per core by default. Changes nothing but the time.
         seed: Of every random choice the rows make.
@@ -83,7 +81,7 @@ def bench(
         drawn = FreezeConfig(env=known, pairs=pairs, seed=seed, tier=tier or "", budget=budget)
         loaded = _frozen(out, drawn)
     config = BenchmarkConfig(
-        out=out, checkpoint=checkpoint, rows=_rows(rows, loaded), pairs=pairs,
+        out=out, checkpoint=checkpoint, rows=_rows(rows, loaded, checkpoint), pairs=pairs,
         workers=workers or _cores(), seed=seed, device=device, settings=settings, memory=memory,
     )  # fmt: skip
     _warn_of_another_simulator(loaded)
@@ -95,6 +93,8 @@ def bench(
 
 def _show(results: Results, out: Path, json: bool) -> None:
     """Write the report; print the table, or everything but the single pairs as JSON."""
+    from goalsight.benchmark.results import comparisons
+    from goalsight.benchmark.rows import NEEDS_CHECKPOINT
     from goalsight.report import write_report
 
     report = write_report(out)
@@ -105,6 +105,8 @@ def _show(results: Results, out: Path, json: bool) -> None:
 
     console = Console()
     console.print(table_of(results))
+    if lines := comparisons(results, NEEDS_CHECKPOINT):
+        console.print("pair by pair, exact McNemar:", *lines, sep="\n  ", highlight=False)
     console.print(f"report: {report}", soft_wrap=True, highlight=False)
 
 
@@ -125,15 +127,18 @@ def _as_trained(env: str, checkpoint: Path | None) -> str:
     return env if checkpoint is None else as_trained(env, read_card(find_checkpoint(checkpoint)))
 
 
-def _rows(rows: str, manifest: Manifest) -> tuple[str, ...]:
-    """The rows that were asked for; else all, without the expert where there is none."""
+def _rows(rows: str, manifest: Manifest, checkpoint: Path | None) -> tuple[str, ...]:
+    """The rows that were asked for; else those that the checkpoint has the heads for."""
     from goalsight.benchmark.freeze import has_expert
+    from goalsight.benchmark.rows import default_rows
     from goalsight.benchmark.tasks import make_env
+    from goalsight.checkpoint import find_checkpoint, read_card
 
     if rows.strip():
         return tuple(name.strip() for name in rows.split(",") if name.strip())
+    heads = read_card(find_checkpoint(checkpoint)).get("heads", {}) if checkpoint else {}
     env = make_env(manifest.env, observe_pixels=False, draw_goals=False)
-    names = tuple(name for name in DEFAULT_ROWS if name != "expert" or has_expert(env))
+    names = default_rows(heads, expert=has_expert(env))
     env.close()
     return names
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning.callbacks import Timer
@@ -24,20 +24,27 @@ from goalsight.training.running import RunModule
 from goalsight.training.saving import SAVE_EVERY_S
 from goalsight.training.schedule import OptimiserConfig
 
-HEAD = "actor"
-"""The head's name in a checkpoint."""
+Head = Literal["actor", "gcbc"]
+"""The head's name in a checkpoint: what an agent plans with, or the baseline of the benchmark."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActorConfig:
     """What an actor is made of; see `goalsight.models.heads.actor.Actor`."""
 
+    head: Head = "actor"
+    """Its name in the checkpoint, beside the heads that are there; one of that name is replaced."""
     width: int = 512
     """Units of its layers."""
     depth: int = 3
     """Hidden layers."""
     components: int = 4
     """Gaussians of the mixture; 1 averages what it should choose from."""
+    std: float = 0.0
+    """Spread of every Gaussian, in action units; with one component its training is then least
+    squares. 0 learns the spread."""
+    clock: bool = True
+    """Whether it is told the time that is left."""
     tokens: Tokens = "flat"
     """Whether it sees all tokens of a grid one after another, or their mean."""
     gripper: str = "auto"
@@ -82,9 +89,9 @@ class ActorModule(RunModule):
             timer: the run's clock.
         """
         super().__init__(config.optimiser, timer=timer, seed=config.seed)
+        self._base, self._head = base, config.actor.head
         self.model = model.requires_grad_(False)
         self.actor.requires_grad_(True)
-        self._base = base
         settings = {
             "actor": asdict(config.actor),
             "hindsight": asdict(config.hindsight),
@@ -96,7 +103,7 @@ class ActorModule(RunModule):
     @property
     def actor(self) -> Actor:
         """The head."""
-        head = self.model.heads[HEAD]
+        head = self.model.heads[self._head]
         assert isinstance(head, Actor)
         return head
 
@@ -135,7 +142,7 @@ class ActorModule(RunModule):
         }  # fmt: skip
         head = {**told, "metrics": card["metrics"], "trained_on": self._base.sha256}
         old = {k: v for k, v in self._base.card.items() if k not in {"goalsight", "commit"}}
-        return {**old, "heads": {**old.get("heads", {}), HEAD: head}}
+        return {**old, "heads": {**old.get("heads", {}), self._head: head}}
 
     def _log_prob(self, batch: HindsightClip) -> Tensor:
         """(B,) mean over the numbers of a block."""
@@ -201,23 +208,23 @@ def prepare_actor(
     """
     data = HindsightData(dataset, config.hindsight, base.model, seed=config.seed)
     options = _options(config, data)
-    model = _with_actor(base, options, config.seed)
+    model = _with_actor(base, config.actor.head, options, config.seed)
     module = ActorModule(model, base, config, timer=timer)
     std, mean = torch.std_mean(data.pairs.latents, dim=0)
     module.actor.remember_spread(mean, std)
     return data, module
 
 
-def _with_actor(base: Checkpoint, options: Mapping[str, Any], seed: int) -> WorldModel:
+def _with_actor(base: Checkpoint, head: str, options: Mapping[str, Any], seed: int) -> WorldModel:
     """The model of a checkpoint with an untrained actor, which replaces one that is there."""
-    heads = {**base.config.heads, HEAD: dict(options)}
+    heads = {**base.config.heads, head: dict(options)}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             model = WorldModel(replace(base.config, heads=heads))
         except ValueError as error:
             raise UserError(str(error)) from error
-    ours = f"heads.{HEAD}."
+    ours = f"heads.{head}."
     kept = {k: v for k, v in base.model.state_dict().items() if not k.startswith(ours)}
     new = {k: v for k, v in model.state_dict().items() if k.startswith(ours)}
     model.load_state_dict({**kept, **new})
@@ -228,6 +235,7 @@ def _options(config: ActorRunConfig, data: HindsightData) -> dict[str, Any]:
     """What the head is built again from."""
     made_of = asdict(config.actor)
     wanted = made_of.pop("gripper")
+    made_of.pop("head")
     axis, values = find_gripper(data, wanted)
     return {
         **made_of,

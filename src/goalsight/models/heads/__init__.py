@@ -22,6 +22,7 @@ from goalsight.models.heads.temporal_distance import TemporalDistance
 HEADS: dict[str, Callable[..., nn.Module]] = {
     "actor": Actor,
     "ensemble": Ensemble,
+    "gcbc": Actor,
     "macro": MacroActions,
     "probe": ProbeHead,
     "temporal_distance": TemporalDistance,

@@ -41,6 +41,8 @@ class Actor(nn.Module):
         values: tuple[float, float] = (-1.0, 1.0),
         tokens: Tokens = "flat",
         least_std: float = 0.05,
+        std: float = 0.0,
+        clock: bool = True,
     ) -> None:
         """Build an untrained actor.
 
@@ -56,6 +58,9 @@ class Actor(nn.Module):
             values: of that axis, ascending.
             tokens: whether it sees all tokens of a grid one after another, or their mean.
             least_std: floor on the spread of a Gaussian, in action units.
+            std: spread of every Gaussian, in action units, in place of one that is learnt; with one
+                component, likelihood is then least squares. 0 learns it.
+            clock: whether it is told the time that is left.
 
         Raises:
             ValueError: if a number is out of its range.
@@ -63,25 +68,29 @@ class Actor(nn.Module):
         super().__init__()
         _check_sizes(width=width, depth=depth, components=components)
         _check_fit(config, furthest, gripper)
+        if not 0 <= std < math.inf:
+            raise ValueError(f"std of an actor must be >= 0, got {std}")
         if tokens not in get_args(Tokens):
             raise ValueError(f"tokens must be flat or mean, got {tokens!r}")
         self.steps, self.action_dim = config.frameskip, config.action_dim
         self.furthest, self.gripper, self.tokens = furthest, gripper, tokens
         self.values = (float(values[0]), float(values[1]))
-        self.least_std = least_std
+        self.least_std, self.std, self.clock = least_std, std, clock
         self.free_axes = [axis for axis in range(self.action_dim) if axis != gripper]
         self.components = components
         seen = patches * dim if tokens == "flat" else dim
         self.register_buffer("latent_mean", torch.zeros(seen))
         self.register_buffer("latent_std", torch.ones(seen))
-        sizes = [3 * seen + 2, *[width] * depth]
+        sizes = [3 * seen + 2 * clock, *[width] * depth]
         layers: list[nn.Module] = []
         for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.GELU()]
         self.body = nn.Sequential(*layers)
         self.numbers = self.steps * len(self.free_axes)
-        each = components * (1 + 2 * self.numbers)
-        self.out = nn.Linear(width, each + (gripper is not None))
+        self._parts = [components, components * self.numbers, gripper is not None]
+        if not std:
+            self._parts.insert(2, components * self.numbers)
+        self.out = nn.Linear(width, sum(self._parts))
 
     def distribution(self, z: Tensor, z_goal: Tensor, time: Tensor) -> BlockMixture:
         """What is done here by one who is to be there in that time.
@@ -96,19 +105,20 @@ class Actor(nn.Module):
         """
         here = self._seen(z)
         there = self._seen(z_goal).expand_as(here)
-        left = time.to(here).clamp(1, self.furthest).expand(here.shape[:-1])
-        clock = torch.stack([left / self.furthest, left.log() / math.log(self.furthest)], dim=-1)
-        out = self.out(self.body(torch.cat([here, there, there - here, clock], dim=-1))).float()
-        logits, mean, log_std, odds = out.split(
-            [self.components, *2 * [self.components * self.numbers], self.gripper is not None],
-            dim=-1,
-        )
+        known = [here, there, there - here]
+        if self.clock:
+            left = time.to(here).clamp(1, self.furthest).expand(here.shape[:-1])
+            passed = left / self.furthest, left.log() / math.log(self.furthest)
+            known.append(torch.stack(passed, dim=-1))
+        out = self.out(self.body(torch.cat(known, dim=-1))).float()
+        logits, mean, *log_std, odds = out.split(self._parts, dim=-1)
         shape = (*out.shape[:-1], self.components, self.steps, len(self.free_axes))
         return BlockMixture(
             logits=logits.log_softmax(dim=-1),
             mean=mean.reshape(shape).tanh(),
-            # A softplus that begins near the spread of ordinary actions.
-            std=nn.functional.softplus(log_std.reshape(shape)) * 0.5 + self.least_std,
+            std=self._spread(log_std[0].reshape(shape))
+            if log_std
+            else mean.new_full(shape, self.std),
             gripper=self.gripper,
             closing=odds[..., 0] if self.gripper is not None else None,
             values=self.values,
@@ -127,6 +137,10 @@ class Actor(nn.Module):
         for mine, given in ((self.latent_mean, mean), (self.latent_std, std)):
             mine.copy_(given.flatten() if self.tokens == "flat" else given.mean(0))
         self.latent_std.clamp_(min=1e-3)
+
+    def _spread(self, log_std: Tensor) -> Tensor:
+        # A softplus that begins near the spread of ordinary actions.
+        return nn.functional.softplus(log_std) * 0.5 + self.least_std
 
     def _seen(self, z: Tensor) -> Tensor:
         flat = z.flatten(-2) if self.tokens == "flat" else z.mean(-2)

@@ -1,0 +1,169 @@
+"""Which rows there are, what each plays by, and how two of them are compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from goalsight.agent import Agent
+from goalsight.benchmark.results import Outcome, Results, compare, comparisons
+from goalsight.benchmark.rows import (
+    NEEDS_CHECKPOINT,
+    ROWS,
+    AgentPlayer,
+    PlayerSpec,
+    check_players,
+    default_rows,
+    load_agent,
+    row_config,
+)
+from goalsight.benchmark.settings import agent_config
+from goalsight.benchmark.tasks import Env
+from goalsight.checkpoint import save_checkpoint
+from goalsight.errors import CheckpointError, UserError
+from goalsight.models import WorldModel, WorldModelConfig
+
+ACTOR = {"width": 8, "depth": 1, "furthest": 20}
+CLONE = {**ACTOR, "components": 1, "std": 0.3, "clock": False}
+LEARNT = ("gcbc", "agent", "shuffled", "actor", "search", "both")
+ENV = cast("Env", SimpleNamespace(unwrapped=None))
+
+
+def saved(folder: Path, **heads: dict[str, Any]) -> Path:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = WorldModel(
+            WorldModelConfig(image_size=32, action_dim=4, frameskip=2, heads=heads)
+        ).eval()
+    save_checkpoint(folder, model, {"heads": {name: {} for name in heads}})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with both heads."""
+    return saved(tmp_path_factory.mktemp("rows") / "model", actor=dict(ACTOR), gcbc=dict(CLONE))
+
+
+def spec(checkpoint: Path | None, settings: str = "samples=30") -> PlayerSpec:
+    return PlayerSpec(checkpoint=checkpoint, device="cpu", settings=settings)
+
+
+def agent_of(checkpoint: Path, row: str = "agent", settings: str = "samples=30") -> Agent:
+    return load_agent(spec(checkpoint, settings), row)
+
+
+@pytest.mark.parametrize("said", ["", "mode=both", "mode=actor"])
+def test_a_rows_name_says_who_decides_whatever_the_settings_say(said: str) -> None:
+    config = agent_config(said)
+    modes = {row: row_config(row, config).mode for row in LEARNT}
+    own = config.mode
+    assert modes == {
+        "gcbc": "actor", "agent": own, "shuffled": own, "actor": "actor", "search": "search",
+        "both": "both",
+    }  # fmt: skip
+    heads = {row: row_config(row, config).actor.head for row in LEARNT}
+    assert [row for row, head in heads.items() if head == "gcbc"] == ["gcbc"]
+
+
+def test_settings_of_a_search_do_not_keep_the_actor_from_acting_alone() -> None:
+    config = agent_config("commitment=1,likelihood=0.1,replan=2,samples=60")
+    for row in ("actor", "gcbc"):
+        alone = row_config(row, config)
+        assert (alone.commitment, alone.actor.likelihood, alone.replan) == (0.0, 0.0, 2)
+    both = row_config("both", config)
+    assert (both.commitment, both.actor.likelihood, both.planner.samples) == (1.0, 0.1, 60)
+    with pytest.raises(UserError, match="row both with these settings: 15 proposals"):
+        row_config("both", agent_config("samples=20,elites=4"))
+
+
+def test_every_row_of_a_whole_checkpoint_acts_and_says_what_it_costs(whole: Path) -> None:
+    black = np.zeros((32, 32, 3), np.uint8)
+    costs, acted = {}, {}
+    for row in LEARNT:
+        player = ROWS[row](spec(whole, "samples=30,iterations=2"))
+        assert isinstance(player, AgentPlayer)
+        task = SimpleNamespace(goal_image=lambda: black + 200)
+        player.begin(cast("Env", SimpleNamespace(unwrapped=task)), np.random.SeedSequence([0]))
+        acted[row] = player.act({"pixels": black, "observation": np.zeros(11, np.float32)})
+        costs[row] = player.evaluations_per_decision
+    assert costs == {
+        "gcbc": 1, "agent": 60, "shuffled": 60, "actor": 1, "search": 60, "both": 76,
+    }  # fmt: skip
+    np.testing.assert_array_equal(acted["agent"], acted["search"])
+    for row in ("gcbc", "actor", "both"):
+        assert not np.array_equal(acted[row], acted["search"])
+    assert not np.array_equal(acted["gcbc"], acted["actor"])
+
+
+def test_a_missing_head_is_one_line_that_says_how_to_make_it(tmp_path: Path) -> None:
+    bare = agent_of(saved(tmp_path / "bare"))
+    check_players(("agent", "search", "shuffled"), bare, ENV)
+    for row, head in (("actor", "actor"), ("both", "actor"), ("gcbc", "gcbc")):
+        how = rf"has no {head}, .*goalsight train --config {head} --checkpoint RUN"
+        with pytest.raises(CheckpointError, match=how):
+            check_players(("agent", row), bare, ENV)
+
+
+def test_a_shuffle_of_nothing_is_refused_before_anything_is_played(whole: Path) -> None:
+    for settings in ("mode=actor", "horizon=1"):
+        agent = agent_of(whole, settings=settings)
+        with pytest.raises(UserError, match="the shuffled row needs a search over at least 2 bl"):
+            check_players(("shuffled",), agent, ENV)
+        with pytest.raises(UserError, match="the shuffled row needs a search"):
+            agent_of(whole, "shuffled", settings)
+
+
+def test_rows_by_default_are_those_the_checkpoint_has_heads_for() -> None:
+    assert default_rows([]) == ("random", "hold", "expert", "agent")
+    assert default_rows(["gcbc", "probe"]) == ("random", "hold", "expert", "agent")
+    assert default_rows(["actor"], expert=False) == ("random", "hold", "actor", "search", "both")
+    assert default_rows(["actor", "gcbc"])[3:] == ("gcbc", "actor", "search", "both")
+    assert set(default_rows(["actor", "gcbc"])) < set(ROWS)
+    assert set(LEARNT) == NEEDS_CHECKPOINT
+
+
+def test_a_row_of_an_agent_without_a_checkpoint_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="an agent needs a checkpoint: add --checkpoint DIR"):
+        load_agent(spec(None), "both")
+
+
+def outcome(row: str, pair: int, terminal: bool) -> Outcome:
+    return Outcome(
+        row=row, pair=pair, terminal=terminal, anytime=terminal, distance_m=(1.0,), latency_ms=(),
+        evaluations_per_decision=0,
+    )  # fmt: skip
+
+
+def test_one_line_says_how_often_a_later_row_won_and_lost() -> None:
+    rows = ("hold", "actor", "both")
+    solved = {"hold": [0] * 14, "actor": [1, 1, 0] + [0] * 11, "both": [0, 1] + [1] * 12}
+    played = [outcome(row, i, bool(s)) for row in rows for i, s in enumerate(solved[row])]
+    results = cast("Results", SimpleNamespace(mcnemar=compare(rows, played)))
+    assert comparisons(results, NEEDS_CHECKPOINT) == [
+        "both against actor: 12 won, 1 lost, p = 0.0034"
+    ]
+    everything = comparisons(results, rows)
+    assert everything[1] == "both against hold: 13 won, 0 lost, p < 0.001"
+    assert len(everything) == 3
+    assert comparisons(results, ["hold"]) == []
+
+
+def test_the_lines_stand_under_the_table(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from goalsight import report
+    from goalsight.cli import bench
+
+    played = [outcome(row, 0, row == "both") for row in ("actor", "both")]
+    tests = compare(("actor", "both"), played)
+    monkeypatch.setattr(bench, "table_of", lambda _: "TABLE")
+    monkeypatch.setattr(report, "write_report", lambda out: out / "report.html")
+    bench._show(cast("Results", SimpleNamespace(mcnemar=tests)), tmp_path, json=False)
+    printed = capsys.readouterr().out
+    assert printed.index("TABLE") < printed.index("both against actor: 1 won, 0 lost, p = 1\n")
