@@ -1,9 +1,12 @@
 """Write what was measured into the README: nobody types a result by hand.
 
     .venv/bin/python scripts/results_table.py runs/demo [perf-collect.json perf-plan.json]
+    .venv/bin/python scripts/results_table.py --suite runs/core
 
-reads `results.json` of the benchmarks in a demo's folder and the output of `goalsight perf
-collect --json` and `goalsight perf plan --json`, and replaces what stands between the markers.
+The first reads `results.json` of the benchmarks in a demo's folder and the output of `goalsight
+perf collect --json` and `goalsight perf plan --json`. The second reads the table that `goalsight
+bench --suite` wrote, for README.md and docs/benchmark.md. Both replace what stands between the
+markers; a page with `<!-- suite-core: -->` takes the table of that suite alone.
 """
 
 from __future__ import annotations
@@ -11,10 +14,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 README = Path(__file__).parents[1] / "README.md"
+PAGES = (README, README.with_name("docs") / "benchmark.md")
+"""Pages that may show a suite."""
 BENCHES = ("reach-near", "push-near")
 
 
@@ -70,8 +76,40 @@ def replace_block(text: str, name: str, content: str) -> str:
     return pattern.sub(lambda found: f"{found[1]}\n{content}\n\n{found[2]}", text)
 
 
+def write_suite(run: Path, pages: Sequence[Path] = PAGES) -> list[Path]:
+    """Put a suite's table between the markers of the pages that have them; returns those pages.
+
+    Raises:
+        SystemExit: if the suite has no table yet, or no page has a place for it.
+    """
+    name = json.loads(_read(run / "suite.json"))["suite"]
+    table, written = _read(run / "suite.md").strip(), []
+    for page in pages:
+        before = page.read_text(encoding="utf-8") if page.is_file() else ""
+        places = [place for place in ("suite", f"suite-{name}") if f"<!-- {place}:" in before]
+        after = before
+        for place in places:
+            after = replace_block(after, place, table)
+        if places:
+            page.write_text(after, encoding="utf-8")
+            written.append(page)
+    if not written:
+        names = " or ".join(page.name for page in pages)
+        sys.exit(f"no place for {name} in {names}: add `<!-- suite: -->` and `<!-- /suite -->`")
+    return written
+
+
+def _read(path: Path) -> str:
+    if not path.is_file():
+        sys.exit(f"{path} is missing: finish `goalsight bench --suite` first")
+    return path.read_text(encoding="utf-8")
+
+
 def main(arguments: list[str]) -> None:
-    """Update the README from a demo's folder and, if given, files of measurements."""
+    """Update the README from a demo's folder and files of measurements, or pages from a suite's."""
+    if arguments[0] == "--suite":
+        print(*(f"written: {page}" for page in write_suite(Path(arguments[1]))), sep="\n")
+        return
     text = replace_block(
         README.read_text(encoding="utf-8"), "results", results_table(Path(arguments[0]))
     )

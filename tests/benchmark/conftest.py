@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from goalsight.benchmark.make_manifests import Recipe, make_manifest
 from goalsight.benchmark.manifest import SCHEMA, Manifest, Pair
+from goalsight.benchmark.results import SCHEMA as RESULTS_SCHEMA
+from goalsight.benchmark.results import ManifestRef, Outcome, Results, compare, row_result
 
 Array = NDArray[Any]
 BUDGET = 8
@@ -80,3 +82,31 @@ def reach() -> Manifest:
 def written() -> Callable[[Sequence[float]], tuple[Any, Manifest]]:
     """Makes an environment with these distances, and a manifest that fits it."""
     return lambda distances: (WrittenEnv(distances), written_manifest(distances[0]))
+
+
+def _results_of(sha256: str = "a" * 64, **rows: Sequence[int]) -> Results:
+    """A run with these terminal successes, one number a pair."""
+    played = [
+        Outcome(
+            row=row, pair=pair, terminal=bool(won), anytime=bool(won), distance_m=(1.0, 0.0),
+            latency_ms=(), evaluations_per_decision=0,
+        )
+        for row, outcomes in rows.items()
+        for pair, won in enumerate(outcomes)
+    ]  # fmt: skip
+    manifest = ManifestRef(
+        name="written", sha256=sha256, env="Written-v0", tier="near", budget=1, threshold=1.0,
+        control_dt=0.1,
+    )  # fmt: skip
+    return Results(
+        schema=RESULTS_SCHEMA, goalsight="0", commit=None, command="", hardware="", device="cpu",
+        agent=None, renderer="egl", mujoco="4", seed=0, manifest=manifest, checkpoint=None,
+        rows=[row_result(row, [o for o in played if o.row == row]) for row in rows],
+        mcnemar=compare(list(rows), played), pairs=played,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def results_of() -> Callable[..., Results]:
+    """Makes the results of a run out of each row's terminal successes."""
+    return _results_of

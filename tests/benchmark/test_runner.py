@@ -75,8 +75,9 @@ def test_workers_and_interruptions_change_nothing(
     out = tmp_path / "other"
     run_benchmark(reach, BenchmarkConfig(out=out, rows=("random",), pairs=1, workers=2))
     run_benchmark(reach, BenchmarkConfig(out=out, rows=SCRIPTED[:2], pairs=2, workers=2))
-    lines = (out / PAIRS).read_text().splitlines(keepends=True)
-    (out / PAIRS).write_text("".join(lines[:-1]) + lines[-1][:20])
+    second = out / "pairs.2.jsonl"
+    lines = second.read_text().splitlines(keepends=True)
+    second.write_text("".join(lines[:-1]) + lines[-1][:20])
     steps: list[tuple[int, int]] = []
     config = BenchmarkConfig(out=out, rows=SCRIPTED, pairs=2, workers=2)
     again = run_benchmark(reach, config, lambda done, total: steps.append((done, total)))

@@ -36,9 +36,10 @@ def test_a_line_that_a_kill_cut_short_is_played_again(tmp_path: Path, cut: int) 
     store.add(outcome("agent", 1))
     lines = store.path / PAIRS
     lines.write_bytes(lines.read_bytes()[:-cut])
-    assert set(store.outcomes()) == {("agent", 0)}
-    store.add(outcome("agent", 1))
-    assert set(store.outcomes()) == {("agent", 0), ("agent", 1)}
+    again = open_store(tmp_path / "run", IDENTITY)
+    assert set(again.outcomes()) == {("agent", 0)}
+    again.add(outcome("agent", 1))
+    assert set(again.outcomes()) == {("agent", 0), ("agent", 1)}
 
 
 def test_a_run_of_other_settings_is_refused_by_the_field(tmp_path: Path) -> None:

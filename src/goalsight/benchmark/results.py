@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.benchmark.statistics import PairedTest, SuccessRate, mcnemar, success_rate
+from goalsight.benchmark.statistics import PairedTest, SuccessRate, mcnemar, p_value, success_rate
 from goalsight.errors import UserError
 
 SCHEMA = 1
@@ -130,6 +130,8 @@ class Results:
     mcnemar: list[PairedTest]
     """Every two rows compared on terminal success."""
     pairs: list[Outcome]
+    player: dict[str, Any] | None = None
+    """Who the row `player` is, see `goalsight.benchmark.guest`; None if there was none."""
 
 
 def row_result(row: str, outcomes: Sequence[Outcome]) -> RowResult:
@@ -169,7 +171,7 @@ def comparisons(results: Results, rows: Collection[str]) -> list[str]:
     tests = [test for test in results.mcnemar if set(test.rows) <= set(rows)]
     return [
         f"{test.rows[1]} against {test.rows[0]}: {test.only_second} won, {test.only_first} lost, "
-        f"{'p < 0.001' if test.p < 0.001 else f'p = {test.p:.2g}'}"
+        + p_value(test.p)
         for test in tests
     ]
 
@@ -196,28 +198,32 @@ def load_results(path: Path) -> Results:
         raise UserError(f"{path} is not a results.json of goalsight: {error}") from None
 
 
+def row_from_json(row: Mapping[str, Any]) -> RowResult:
+    """A line of the table as it was before `asdict` and JSON."""
+    return RowResult(
+        **{
+            **row,
+            "terminal": SuccessRate(**row["terminal"]),
+            "anytime": SuccessRate(**row["anytime"]),
+            "latency_ms": Latency(**row["latency_ms"]) if row["latency_ms"] else None,
+        }
+    )
+
+
+def paired_from_json(test: Mapping[str, Any]) -> PairedTest:
+    """A comparison of two rows as it was before `asdict` and JSON."""
+    return PairedTest(**{**test, "rows": tuple(test["rows"])})
+
+
 def _from_json(content: dict[str, Any]) -> Results:
     checkpoint = content["checkpoint"]
-    rows = [
-        RowResult(
-            **{
-                **row,
-                "terminal": SuccessRate(**row["terminal"]),
-                "anytime": SuccessRate(**row["anytime"]),
-                "latency_ms": Latency(**row["latency_ms"]) if row["latency_ms"] else None,
-            }
-        )
-        for row in content["rows"]
-    ]
     return Results(
         **{
             **content,
             "manifest": ManifestRef(**content["manifest"]),
             "checkpoint": CheckpointRef(**checkpoint) if checkpoint else None,
-            "rows": rows,
-            "mcnemar": [
-                PairedTest(**{**test, "rows": tuple(test["rows"])}) for test in content["mcnemar"]
-            ],
+            "rows": [row_from_json(row) for row in content["rows"]],
+            "mcnemar": [paired_from_json(test) for test in content["mcnemar"]],
             "pairs": [outcome_from_json(pair) for pair in content["pairs"]],
         }
     )

@@ -56,6 +56,8 @@ class PlayerSpec:
     """Of the agent where they differ from the default; see `settings.agent_config`."""
     memory: Path | None = None
     """File of recorded latents that the agent takes sub-goals from."""
+    player: str = ""
+    """`module:function` that makes somebody else's player, see `goalsight.benchmark.guest`."""
 
 
 class ScriptedPlayer:
@@ -191,17 +193,24 @@ def _oracle(_: PlayerSpec) -> Player:
     return OraclePlayer()
 
 
+def _guest(spec: PlayerSpec) -> Player:
+    from goalsight.benchmark.guest import load_guest
+
+    return load_guest(spec)
+
+
 ROWS: dict[str, Callable[[PlayerSpec], Player]] = {
     "random": _scripted("random"),
     "hold": _scripted("hold"),
     "expert": _scripted("expert"),
     "oracle": _oracle,
     **{row: _agent(row) for row in ("gcbc", "agent", "shuffled", "actor", "search", "both")},
+    "player": _guest,
 }
 """Every row by name, in the order of the table."""
 NEEDS_CHECKPOINT = frozenset({"gcbc", "agent", "shuffled", "actor", "search", "both"})
 """Rows that cannot be played without a checkpoint."""
-FILMED = frozenset({"expert", "agent", "both"})
+FILMED = frozenset({"expert", "agent", "both", "player"})
 """Rows of which every control step is kept as a picture; of the others, every K-th."""
 
 

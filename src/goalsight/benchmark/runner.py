@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goalsight import __version__
+from goalsight.benchmark.about import about_run, command, joined
+from goalsight.benchmark.cluster import play_on_ray
 from goalsight.benchmark.episode import check_task
+from goalsight.benchmark.guest import check_player, load_guest, picture_size
 from goalsight.benchmark.manifest import Manifest
-from goalsight.benchmark.results import (
-    SCHEMA,
-    CheckpointRef,
-    ManifestRef,
-    Outcome,
-    Results,
-    compare,
-    row_result,
-    to_json,
-)
+from goalsight.benchmark.results import Outcome, Results, compare, row_result, to_json
 from goalsight.benchmark.rows import (
     NEEDS_CHECKPOINT,
     PlayerSpec,
@@ -30,22 +23,28 @@ from goalsight.benchmark.rows import (
     default_rows,
     load_agent,
 )
-from goalsight.benchmark.store import RESULTS, Store, open_store
-from goalsight.benchmark.tasks import Env, make_env, task_of
-from goalsight.benchmark.workers import Job, play_in_workers
-from goalsight.data.files import replace_json
+from goalsight.benchmark.shards import Shard
+from goalsight.benchmark.store import RESULTS, Origin, Store, film_path, open_store
+from goalsight.benchmark.tasks import Env, make_env
+from goalsight.benchmark.workers import Job, Played, play_in_workers
+from goalsight.data.files import replace_file, replace_json
 from goalsight.data.progress import silent
 from goalsight.errors import CheckpointError, UserError
-from goalsight.provenance import git_commit, hardware
 
 if TYPE_CHECKING:
     from goalsight.agent import Agent
 
 Progress = Callable[[int, int], None]
 """Called with (pairs done, pairs in all)."""
+Item = tuple[str, int]
+"""A row and the number of a pair."""
 
 DEFAULT_SIZE = 64
 """Size of the pictures kept where no agent asks for one [pixels]."""
+
+
+class MissingPairsError(UserError):
+    """The table cannot be written: other shards have not played their pairs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +59,8 @@ class BenchmarkConfig:
     """Rows of the table."""
     pairs: int | None = None
     """Play the first so many pairs; None plays all."""
-    workers: int = 1
-    """Processes that play at the same time; changes nothing but the time it takes."""
+    workers: int | None = 1
+    """Processes that play at the same time, None for one per core; changes nothing but the time."""
     seed: int = 0
     """Of every random choice the rows make."""
     device: str = "cpu"
@@ -70,13 +69,20 @@ class BenchmarkConfig:
     """Settings of the agent that differ from the default, such as `samples=100,delay=0.05`."""
     memory: Path | None = None
     """File of recorded latents that the agent takes sub-goals from."""
+    player: str = ""
+    """`module:function` that makes the row `player`, see `goalsight.benchmark.guest`."""
+    shard: Shard | None = None
+    """Which part of the pairs to play; None plays all."""
+    ray: str = ""
+    """Address of a Ray cluster whose processors play; empty: processes of this machine do."""
 
     def __post_init__(self) -> None:
         """Raises UserError where a field is out of its range."""
         check_rows(self.rows)
+        check_player(self.rows, self.player)
         if self.pairs is not None and self.pairs < 1:
             raise UserError(f"pairs must be at least 1, got {self.pairs}")
-        if self.workers < 1:
+        if self.workers is not None and self.workers < 1:
             raise UserError(f"workers must be at least 1, got {self.workers}")
         if self.seed < 0:
             raise UserError(f"seed must be 0 or more, got {self.seed}")
@@ -88,8 +94,8 @@ def run_benchmark(
     """Play every pair of every row and write `results.json` into `config.out`.
 
     Every pair is played alone, at batch 1 and on one torch thread, with random streams that depend
-    on the seed and the pair alone: workers and interruptions change nothing in the outcome. Pairs
-    that an earlier run with the same settings finished are kept.
+    on the seed and the pair alone: workers, shards and interruptions change nothing in the outcome.
+    Pairs that an earlier run with the same settings finished are kept.
 
     Args:
         manifest: the frozen pairs.
@@ -98,77 +104,163 @@ def run_benchmark(
 
     Raises:
         UserError: if the checkpoint does not fit the task, the manifest does not fit the
-            installed environments, or `config.out` holds something else.
+            installed environments, or `config.out` holds something else; MissingPairsError if
+            only a shard was to be played and other shards' pairs are not there yet.
     """
-    count = min(config.pairs or len(manifest.pairs), len(manifest.pairs))
-    spec = PlayerSpec(
-        checkpoint=config.checkpoint,
-        device=config.device,
-        settings=config.settings,
-        memory=config.memory,
-    )
-    needed = NEEDS_CHECKPOINT & set(config.rows)
-    agent = load_agent(spec) if needed or config.checkpoint else None
+    run = prepare(manifest, config)
+    run.play(progress)
+    return run.finish()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A manifest that is ready to be played, or is played in part."""
+
+    manifest: Manifest
+    config: BenchmarkConfig
+    store: Store
+    job: Job
+    about: dict[str, Any]
+    """The fields of the results that are known beforehand."""
+
+    def items(self) -> list[Item]:
+        """Rows and pairs in the order of the table."""
+        count = min(self.config.pairs or len(self.manifest.pairs), len(self.manifest.pairs))
+        return [(row, pair) for row in self.config.rows for pair in range(count)]
+
+    def mine(self) -> list[Item]:
+        """Those of this shard."""
+        return self.config.shard.of(self.items()) if self.config.shard else self.items()
+
+    def missing(self) -> list[Item]:
+        """Those that nobody has finished."""
+        done = self.store.outcomes()
+        return [item for item in self.items() if item not in done]
+
+    def play(self, progress: Progress = silent) -> None:
+        """Play those of this shard that nobody has finished."""
+        missing, mine = set(self.missing()), self.mine()
+        todo = [item for item in mine if item in missing]
+        # Planning rows first: an estimate that starts pessimistic, an end without one slow worker.
+        todo.sort(key=lambda item: item[0] not in NEEDS_CHECKPOINT)
+        kept = len(mine) - len(todo)
+        progress(kept, len(mine))
+        if not todo:
+            return
+        for number, played in enumerate(self._played(todo), start=1):
+            outcome = played.outcome
+            replace_file(film_path(self.config.out, outcome.row, outcome.pair), played.film)
+            self.store.add(outcome, on=played.hardware)
+            progress(kept + number, len(mine))
+
+    def finish(self) -> Results:
+        """Write the table; one that already says the same is left as it is.
+
+        Raises:
+            MissingPairsError: if pairs are missing, saying which.
+        """
+        entries = self.store.entries()
+        if missing := [item for item in self.items() if item not in entries]:
+            what = f"{len(missing)} of {len(self.items())} pairs are missing"
+            raise MissingPairsError(f"no table of {self.config.out} yet: {what} ({tally(missing)})")
+        results = self._results([entries[item] for item in self.items()])
+        path, content = self.config.out / RESULTS, to_json(results)
+        if not _says_the_same(path, content):
+            replace_json(path, content)
+        return results
+
+    def _played(self, items: list[Item]) -> Iterator[Played]:
+        config = self.config
+        if config.ray:
+            return play_on_ray(self.job, items, config.workers, config.ray)
+        return play_in_workers(self.job, items, config.workers)
+
+    def _results(self, entries: list[tuple[Outcome, Origin]]) -> Results:
+        """The table and what makes it traceable."""
+        rows, played = self.config.rows, [outcome for outcome, _ in entries]
+        return Results(
+            **self.about,
+            commit=joined(origin.commit for _, origin in entries),
+            hardware=joined(origin.hardware for _, origin in entries) or "",
+            command=command(),
+            rows=[row_result(row, [o for o in played if o.row == row]) for row in rows],
+            mcnemar=compare(rows, played),
+            pairs=played,
+        )
+
+
+def prepare(manifest: Manifest, config: BenchmarkConfig, agent: Agent | None = None) -> Run:
+    """Check that everything fits and begin or continue the folder of the run.
+
+    Args:
+        manifest: the frozen pairs.
+        config: what to measure and how.
+        agent: of the checkpoint, if it is loaded already.
+
+    Raises:
+        UserError: as `run_benchmark`.
+    """
+    spec = player_spec(config)
+    # A guest may read a checkpoint of another kind.
+    given = config.checkpoint and not config.player
+    if agent is None and (given or NEEDS_CHECKPOINT & set(config.rows)):
+        agent = load_agent(spec)
+    guest = load_guest(spec) if config.player else None
     env = make_env(manifest.env, observe_pixels=False)
     check_task(manifest, env)
     if agent:
         _check_agent(agent, env)
     check_players(config.rows, agent, env)
-    identity: dict[str, Any] = {
+    about = about_run(manifest, config.device, config.seed, agent, env)
+    about["player"] = guest.about if guest else None
+    env.close()
+    identity = {
         "manifest": manifest.hash,
         "checkpoint": agent.checkpoint_sha256 if agent else None,
-        "agent": _settings(agent),
-        "seed": config.seed,
-        "device": config.device,
-        "renderer": task_of(env).renderer,
-        "goalsight": __version__,
+        **{name: about[name] for name in ("agent", "seed", "device", "renderer", "goalsight")},
+        "player": about["player"],
+        "mujoco": about["mujoco"],
     }
-    store = open_store(config.out, identity)
     job = Job(
         manifest=manifest,
         spec=spec,
-        out=config.out,
-        size=agent.image_size if agent else DEFAULT_SIZE,
+        size=picture_size(agent, guest, DEFAULT_SIZE),
         film_every=agent.frameskip if agent else manifest.frameskip,
         seed=config.seed,
     )
-    outcomes = _play_missing(store, job, config, count, progress)
-    results = _results(manifest, config, agent, env, outcomes)
-    env.close()
-    replace_json(config.out / RESULTS, to_json(results))
-    return results
+    store = open_store(config.out, identity, config.shard)
+    return Run(manifest=manifest, config=config, store=store, job=job, about=about)
 
 
-def _play_missing(
-    store: Store, job: Job, config: BenchmarkConfig, count: int, progress: Progress
-) -> list[Outcome]:
-    """Outcomes in the order of the table; plays those that the store lacks."""
-    wanted = [(row, pair) for row in config.rows for pair in range(count)]
-    done = store.outcomes()
-    missing = [item for item in wanted if item not in done]
-    # Planning rows first: the bar's estimate starts pessimistic and the end is not one slow worker.
-    missing.sort(key=lambda item: item[0] not in NEEDS_CHECKPOINT)
-    kept = len(wanted) - len(missing)
-    progress(kept, len(wanted))
-    if missing:
-        for number, outcome in enumerate(play_in_workers(job, missing, config.workers), start=1):
-            store.add(outcome)
-            done[outcome.row, outcome.pair] = outcome
-            progress(kept + number, len(wanted))
-    return [done[item] for item in wanted]
+def player_spec(config: BenchmarkConfig) -> PlayerSpec:
+    """What the players of a run are made from."""
+    return PlayerSpec(
+        checkpoint=_anywhere(config.checkpoint),
+        device=config.device,
+        settings=config.settings,
+        memory=_anywhere(config.memory),
+        player=config.player,
+    )
 
 
-def _settings(agent: Agent | None) -> dict[str, Any] | None:
-    """How the agent plans, and from which memory it takes sub-goals if it does."""
-    if agent is None:
-        return None
-    memory = {} if agent.memory_sha256 is None else {"memory": agent.memory_sha256}
-    return asdict(agent.config) | memory
+def tally(items: Iterable[Item]) -> str:
+    """How many pairs of each row, such as `agent 3, hold 5`."""
+    return ", ".join(f"{row} {count}" for row, count in Counter(row for row, _ in items).items())
+
+
+def _anywhere(path: Path | None) -> Path | None:
+    """A path that means the same in a process that was started in another folder."""
+    return path.absolute() if path is not None and path.exists() else path
+
+
+def action_width(env: Env) -> int:
+    """Numbers in an action."""
+    return int((env.action_space.shape or (0,))[0])
 
 
 def _check_agent(agent: Agent, env: Env) -> None:
     """Refuse a checkpoint whose actions are not those of the task."""
-    width = (env.action_space.shape or (0,))[0]
+    width = action_width(env)
     if agent.action_dim != width:
         raise CheckpointError(
             f"checkpoint {agent.name} plans actions of {agent.action_dim} numbers, the task takes "
@@ -176,54 +268,11 @@ def _check_agent(agent: Agent, env: Env) -> None:
         )
 
 
-def _results(
-    manifest: Manifest,
-    config: BenchmarkConfig,
-    agent: Agent | None,
-    env: Env,
-    played: list[Outcome],
-) -> Results:
-    """The table and what makes it traceable."""
-    import mujoco
-
-    by_row = {row: [outcome for outcome in played if outcome.row == row] for row in config.rows}
-    return Results(
-        schema=SCHEMA,
-        goalsight=__version__,
-        commit=git_commit(),
-        command=_command(),
-        hardware=hardware(),
-        device=config.device,
-        agent=_settings(agent),
-        renderer=task_of(env).renderer,
-        mujoco=mujoco.__version__,
-        seed=config.seed,
-        manifest=ManifestRef(
-            name=manifest.name,
-            sha256=manifest.hash,
-            env=manifest.env,
-            tier=manifest.tier,
-            budget=manifest.budget,
-            threshold=manifest.threshold,
-            control_dt=task_of(env).control_dt,
-        ),
-        checkpoint=None if agent is None else _reference(agent),
-        rows=[row_result(row, outcomes) for row, outcomes in by_row.items()],
-        mcnemar=compare(config.rows, played),
-        pairs=played,
-    )
-
-
-def _command() -> str:
-    """The command line of this process."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-
-
-def _reference(agent: Agent) -> CheckpointRef:
-    """What the results say of the agent's model."""
-    return CheckpointRef(
-        name=agent.name,
-        sha256=agent.checkpoint_sha256,
-        labels_used=agent.labels_used,
-        card=agent.card,
-    )
+def _says_the_same(path: Path, content: dict[str, Any]) -> bool:
+    """Whether a table is already there, whichever command wrote it."""
+    try:
+        old = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    new = json.loads(json.dumps(content))
+    return bool({**old, "command": ""} == {**new, "command": ""})

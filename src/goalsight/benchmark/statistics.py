@@ -89,3 +89,14 @@ def mcnemar(
     differ = only_first + only_second
     p = float(binomtest(only_first, differ).pvalue) if differ else 1.0
     return PairedTest(rows=rows, only_first=only_first, only_second=only_second, p=p)
+
+
+def p_value(p: float) -> str:
+    """A probability with as many digits as say something.
+
+    >>> p_value(2e-7), p_value(0.0526), p_value(0.8918)
+    ('p < 0.001', 'p = 0.053', 'p = 0.89')
+    """
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.3f}" if p < 0.095 else f"p = {p:.2f}"

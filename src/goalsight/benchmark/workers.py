@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 
 from goalsight.benchmark.episode import play_pair
 from goalsight.benchmark.manifest import Manifest
 from goalsight.benchmark.results import Outcome
 from goalsight.benchmark.rows import FILMED, ROWS, Player, PlayerSpec
-from goalsight.benchmark.store import save_film
+from goalsight.benchmark.store import film_bytes
 from goalsight.benchmark.tasks import Env, make_env
 from goalsight.data.collect.signals import leave_with_parent
 from goalsight.errors import UserError
+from goalsight.provenance import hardware
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,13 +27,22 @@ class Job:
 
     manifest: Manifest
     spec: PlayerSpec
-    out: Path
-    """Folder of the run; workers leave their films there."""
     size: int
     """Height and width of the pictures [pixels]."""
     film_every: int
     """Control steps between two pictures of a row that is not filmed in full."""
     seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """What a worker sends back; it writes nothing, so it may be on a machine without the folder."""
+
+    outcome: Outcome
+    film: bytes
+    """Content of the film's file."""
+    hardware: str
+    """Of the worker's machine."""
 
 
 class Worker:
@@ -44,8 +54,8 @@ class Worker:
         self._players: dict[str, Player] = {}
         self._envs: dict[bool, Env] = {}
 
-    def play(self, row: str, pair: int) -> Outcome:
-        """Play one pair and leave its film in the folder of the run."""
+    def play(self, row: str, pair: int) -> Played:
+        """Play one pair."""
         job = self._job
         if row not in self._players:
             self._players[row] = ROWS[row](job.spec)
@@ -63,21 +73,27 @@ class Worker:
             seed=job.seed,
             film_every=1 if row in FILMED else job.film_every,
         )
-        save_film(job.out, outcome, film)
-        return outcome
+        return Played(outcome=outcome, film=film_bytes(film), hardware=hardware())
 
 
-def play_in_workers(job: Job, items: Sequence[tuple[str, int]], workers: int) -> Iterator[Outcome]:
-    """Play (row, pair) items in spawned processes; outcomes come as they finish.
+def play_in_workers(
+    job: Job, items: Sequence[tuple[str, int]], workers: int | None
+) -> Iterator[Played]:
+    """Play (row, pair) items in spawned processes; what they played comes as it finishes.
 
     Always in another process, even for one worker, so that one torch thread is the rule there and
     the caller's own threads stay as they are.
+
+    Args:
+        job: what is played.
+        items: rows and numbers of pairs.
+        workers: processes; None: one per core this process may use.
 
     Raises:
         UserError: if a process was killed; what was yielded before stands.
     """
     pool = ProcessPoolExecutor(
-        min(workers, len(items)),
+        min(workers or _cores(), len(items)),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start,
         initargs=(job,),
@@ -102,12 +118,25 @@ _worker: list[Worker] = []
 def _start(job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     leave_with_parent()
-    if job.spec.checkpoint is not None:  # scripted rows never load PyTorch: seconds saved
-        import torch
-
-        torch.set_num_threads(1)
+    one_thread(job)
     _worker.append(Worker(job))
 
 
-def _play(row: str, pair: int) -> Outcome:
+def one_thread(job: Job) -> None:
+    """From now on PyTorch computes on one thread here, so that its sums are the same everywhere."""
+    # Scripted rows never load PyTorch: seconds saved.
+    if job.spec.checkpoint is not None or job.spec.player:
+        import torch
+
+        torch.set_num_threads(1)
+
+
+def _play(row: str, pair: int) -> Played:
     return _worker[0].play(row, pair)
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -52,8 +52,7 @@ def collect(
         episodes: Episodes the dataset shall have in the end.
         out: Folder of the dataset.
         policy: play, random, expert, module:function of yours, or agent, which seeks goal images.
-        mix: Several policies instead of one: cover, recovery, branches, manipulation, or a YAML
-            file of yours.
+        mix: Several policies instead of one: a name in configs/collect, or a YAML file of yours.
         checkpoint: Of the agent: a checkpoint, a training run, or a shipped name.
         settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
         memory: Of the agent: file of `goalsight memory build` to take sub-goals from.

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ def replace_file(path: Path, content: bytes) -> None:
     """Write `content` beside `path` and rename it into place.
 
     The rename is atomic, so a reader (or a run killed in between) sees the old file or the new
-    one. The name beside ends in the process id: two writers never share it.
+    one. The name beside ends in the process id and six random digits: two writers never share it,
+    not even two machines that write into one shared folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{secrets.randbelow(10**6):06d}")
     try:
         beside.write_bytes(content)
         beside.replace(path)

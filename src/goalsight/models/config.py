@@ -8,6 +8,8 @@ from typing import Any, Literal
 Size = Literal["tiny", "small", "base"]
 PredictorKind = Literal["residual", "direct", "affine", "grid", "pixel", "transformer"]
 Conditioning = Literal["tokens", "adaln"]
+OWN = "own"
+"""What `encoder` says of a model whose encoder and predictor were made elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from einops import rearrange
 from torch import Tensor, nn
 
 from goalsight.models.build import build_encoder, build_predictor
-from goalsight.models.config import SIZES, WorldModelConfig
+from goalsight.models.config import OWN, SIZES, WorldModelConfig
+from goalsight.models.encoder import Encoder
 from goalsight.models.execution import Execution, Precision, executor
 from goalsight.models.heads import build_heads
 from goalsight.models.imagination import Imagination, Start
-from goalsight.models.predictor import InverseDynamics
+from goalsight.models.predictor import InverseDynamics, Predictor
 
 
 class WorldModel(nn.Module):
@@ -23,17 +26,29 @@ class WorldModel(nn.Module):
     proprio_mean: Tensor
     proprio_std: Tensor
 
-    def __init__(self, config: WorldModelConfig) -> None:
+    def __init__(
+        self, config: WorldModelConfig, own: tuple[Encoder, Predictor] | None = None
+    ) -> None:
         """Build an untrained model.
+
+        Args:
+            config: what it is made of.
+            own: encoder and predictor made elsewhere, in place of those that the config names; the
+                rest of it still describes pictures, actions and proprio. Such a model plans like
+                any other; its checkpoint could not be loaded again.
 
         Raises:
             ValueError: if the config names an encoder or a predictor that does not exist.
         """
         super().__init__()
+        if own is not None:
+            config = replace(config, encoder=OWN)
         self.config = config
-        self.encoder = build_encoder(config)
+        self.encoder = build_encoder(config) if own is None else own[0]
         self.patches, self.latent_dim = self.encoder.patches, self.encoder.dim
-        self.predictor = build_predictor(config, self.patches, self.latent_dim)
+        self.predictor = (
+            build_predictor(config, self.patches, self.latent_dim) if own is None else own[1]
+        )
         self._start: Start | None = None
         self.inverse = self._inverse_head() if config.inverse else None
         self.heads = build_heads(config, self.patches, self.latent_dim, config.heads)

@@ -2,6 +2,14 @@
 
 from goalsight.report.filmstrip import filmstrip, write_filmstrip
 from goalsight.report.html import write_report
+from goalsight.report.suite import write_suite
 from goalsight.report.video import encode_video, write_video
 
-__all__ = ["encode_video", "filmstrip", "write_filmstrip", "write_report", "write_video"]
+__all__ = [
+    "encode_video",
+    "filmstrip",
+    "write_filmstrip",
+    "write_report",
+    "write_suite",
+    "write_video",
+]

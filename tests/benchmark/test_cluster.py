@@ -1,0 +1,82 @@
+"""The same pairs over Ray: two workers of a Ray on this machine, where Ray is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from goalsight.benchmark import BenchmarkConfig, Manifest, load_results, run_benchmark
+from goalsight.benchmark.manifest import save_manifest
+from goalsight.errors import UserError
+
+# Half a minute each on two free cores, minutes on busy ones: a Ray of one's own starts slowly.
+# Where Ray is installed: python -m pytest -m slow tests/benchmark/test_cluster.py
+HAS_RAY = importlib.util.find_spec("ray") is not None
+
+
+@pytest.mark.skipif(HAS_RAY, reason="Ray is installed")
+def test_without_ray_the_command_says_what_to_install(reach: Manifest, tmp_path: Path) -> None:
+    config = BenchmarkConfig(out=tmp_path / "run", rows=("hold",), ray="auto")
+    with pytest.raises(UserError, match=r"--ray needs Ray: pip install 'goalsight\[ray\]'"):
+        run_benchmark(reach, config)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not HAS_RAY, reason="needs Ray: pip install 'goalsight[ray]'")
+def test_two_ray_workers_make_the_table_of_one_process(reach: Manifest, tmp_path: Path) -> None:
+    """A process of its own: Ray leaves threads and sockets behind until its process ends."""
+    path, out = save_manifest(reach, tmp_path), tmp_path / "ray"
+    words = ["bench", "--manifest", str(path), "--rows", "random,hold,expert", "--pairs", "2"]
+    words += ["--ray", "local", "--workers", "2", "--out", str(out)]
+    command = [sys.executable, "-m", "goalsight.cli.main", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    config = BenchmarkConfig(out=tmp_path / "one", rows=("random", "hold", "expert"), pairs=2)
+    assert load_results(out / "results.json").pairs == run_benchmark(reach, config).pairs
+    films = {path.name: path.read_bytes() for path in (tmp_path / "one" / "episodes").iterdir()}
+    assert {path.name: path.read_bytes() for path in (out / "episodes").iterdir()} == films
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not HAS_RAY, reason="needs Ray: pip install 'goalsight[ray]'")
+def test_a_cluster_that_is_not_there_is_one_line(reach: Manifest, tmp_path: Path) -> None:
+    words = ["bench", "--manifest", str(save_manifest(reach, tmp_path)), "--rows", "hold"]
+    words += ["--ray", "auto", "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "goalsight.cli.main", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no Ray cluster at auto" in done.stderr
+    assert "give --ray local" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not HAS_RAY, reason="needs Ray: pip install 'goalsight[ray]'")
+def test_what_a_user_can_mend_comes_back_from_a_worker_as_it_is(
+    reach: Manifest, tmp_path: Path
+) -> None:
+    program = f"""
+from pathlib import Path
+from goalsight.benchmark.cluster import play_on_ray
+from goalsight.benchmark.manifest import load_manifest
+from goalsight.benchmark.rows import PlayerSpec
+from goalsight.benchmark.workers import Job
+from goalsight.errors import CheckpointError
+spec = PlayerSpec(checkpoint=Path("nowhere"), device="cpu")
+manifest = load_manifest(Path({str(save_manifest(reach, tmp_path))!r}))
+job = Job(manifest=manifest, spec=spec, size=32, film_every=5, seed=0)
+try:
+    list(play_on_ray(job, [("agent", 0)], 1, "local"))
+except CheckpointError as error:
+    print("refused:", error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "refused: no checkpoint 'nowhere'" in done.stdout
