@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from goalsight.benchmark.episode import HOLD, check_task, play_pair
+from goalsight.benchmark.episode import check_task, play_pair
 from goalsight.benchmark.manifest import Manifest
-from goalsight.benchmark.results import Film, Outcome
+from goalsight.benchmark.results import HOLD, Film, Outcome
 from goalsight.benchmark.rows import AgentPlayer, Player
 from goalsight.benchmark.tasks import Env
 from goalsight.errors import CheckpointError, ManifestError

@@ -146,7 +146,7 @@ def test_one_line_says_how_often_a_later_row_won_and_lost() -> None:
     played = [outcome(row, i, bool(s)) for row in rows for i, s in enumerate(solved[row])]
     results = cast("Results", SimpleNamespace(mcnemar=compare(rows, played)))
     assert comparisons(results, NEEDS_CHECKPOINT) == [
-        "both against actor: 12 won, 1 lost, p = 0.0034"
+        "both against actor: 12 won, 1 lost, p = 0.003"
     ]
     everything = comparisons(results, rows)
     assert everything[1] == "both against hold: 13 won, 0 lost, p < 0.001"
@@ -163,7 +163,7 @@ def test_the_lines_stand_under_the_table(
     played = [outcome(row, 0, row == "both") for row in ("actor", "both")]
     tests = compare(("actor", "both"), played)
     monkeypatch.setattr(bench, "table_of", lambda _: "TABLE")
-    monkeypatch.setattr(report, "write_report", lambda out: out / "report.html")
+    monkeypatch.setattr(report, "write_report", lambda out, _: out / "report.html")
     bench._show(cast("Results", SimpleNamespace(mcnemar=tests)), tmp_path, json=False)
     printed = capsys.readouterr().out
-    assert printed.index("TABLE") < printed.index("both against actor: 1 won, 0 lost, p = 1\n")
+    assert printed.index("TABLE") < printed.index("both against actor: 1 won, 0 lost, p = 1.00\n")

@@ -16,6 +16,7 @@ from goalsight.benchmark.results import (
     Results,
     compare,
     row_result,
+    stretches,
     to_json,
 )
 from goalsight.benchmark.store import open_store, save_film
@@ -29,7 +30,7 @@ def outcome(row: str, pair: int, distances: Sequence[float]) -> Outcome:
     return Outcome(
         row=row, pair=pair, terminal=all(inside[-5:]), anytime=any(inside),
         distance_m=tuple(distances), latency_ms=(40.0, 60.0) if row == "agent" else (),
-        evaluations_per_decision=1000 if row == "agent" else 0,
+        evaluations_per_decision=1000 if row == "agent" else 0, inside=stretches(inside),
     )  # fmt: skip
 
 
@@ -55,7 +56,8 @@ def results() -> Results:
     rows = ("hold", "agent")
     return Results(
         schema=1, goalsight="0.1.0", commit="abc123", command="goalsight bench --out '<b>'",
-        hardware="a processor", device="cpu", agent=None, renderer="egl", mujoco="4.0.0", seed=0,
+        hardware="a processor", device="cpu", agent={"planner": {"samples": 200}, "replan": 1},
+        renderer="egl", mujoco="4.0.0", seed=0,
         manifest=ManifestRef(
             name="push-near", sha256="f00d", env="Goalsight/Push-v0", tier="near", budget=BUDGET,
             threshold=THRESHOLD, control_dt=0.1,

@@ -61,7 +61,9 @@ def test_a_suite_without_a_model_has_neither_checkpoint_nor_comparison(suite: Su
     assert "McNemar" not in text
 
 
-@pytest.mark.parametrize(("p", "text"), [(0.0004, "p < 0.001"), (0.031, "p = 0.031"), (1, "p = 1.00")])
+@pytest.mark.parametrize(
+    ("p", "text"), [(0.0004, "p < 0.001"), (0.031, "p = 0.031"), (1, "p = 1.00")]
+)
 def test_probabilities_are_short(p: float, text: str) -> None:
     test = PairedTest(rows=("a", "b"), only_first=1, only_second=2, p=p)
     assert compared(test).startswith(f"a against b +1 / −2, {text}")

@@ -8,14 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalsight.benchmark.manifest import Manifest
-from goalsight.benchmark.results import Film, Outcome
+from goalsight.benchmark.results import HOLD, Film, Outcome, stretches
 from goalsight.benchmark.rows import Observation, Player
 from goalsight.benchmark.tasks import Env, task_of
 from goalsight.errors import ManifestError
-
-HOLD = 5
-"""Control steps at the end of the budget that must all be inside the threshold."""
-
 
 SAME = 1e-4
 """Largest difference in a pair's distance [m] that rounding between platforms explains."""
@@ -69,6 +65,7 @@ def play_pair(
         distance_m=tuple(round(distance, 6) for distance in distances),
         latency_ms=tuple(round(latency, 3) for latency in latencies),
         evaluations_per_decision=player.evaluations_per_decision,
+        inside=stretches(inside),
     )
     goal = task_of(env).goal_image()
     return outcome, Film(frames=np.stack(frames), steps=np.array(steps), goal=goal)

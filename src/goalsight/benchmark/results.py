@@ -17,6 +17,8 @@ from goalsight.errors import UserError
 
 SCHEMA = 1
 """Version of the shape of `results.json`."""
+HOLD = 5
+"""Control steps at the end of the budget that must all be inside the threshold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,9 @@ class Outcome:
     latency_ms: tuple[float, ...]
     """Time of each decision; empty for rows that do not plan."""
     evaluations_per_decision: int
+    inside: tuple[tuple[int, int], ...] | None = None
+    """First and last control step of each stretch of success, with all that the task asks beside
+    the distance; None where a run is older than this field."""
 
 
 def outcome_from_json(fields: Mapping[str, Any]) -> Outcome:
@@ -43,7 +48,19 @@ def outcome_from_json(fields: Mapping[str, Any]) -> Outcome:
         TypeError, KeyError: if the fields are not those of an outcome.
     """
     sequences = {name: tuple(fields[name]) for name in ("distance_m", "latency_ms")}
-    return Outcome(**{**fields, **sequences})
+    inside = fields.get("inside")
+    spans = None if inside is None else tuple((first, last) for first, last in inside)
+    return Outcome(**{**fields, **sequences, "inside": spans})
+
+
+def stretches(inside: Sequence[bool]) -> tuple[tuple[int, int], ...]:
+    """First and last control step of each stretch inside the threshold; steps count from 1.
+
+    >>> stretches([False, True, True, False, True])
+    ((2, 3), (5, 5))
+    """
+    edges = np.flatnonzero(np.diff([False, *inside, False]))
+    return tuple((int(a) + 1, int(b)) for a, b in edges.reshape(-1, 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +236,7 @@ def _from_json(content: dict[str, Any]) -> Results:
     checkpoint = content["checkpoint"]
     return Results(
         **{
+            "agent": None,  # runs from before it was written down
             **content,
             "manifest": ManifestRef(**content["manifest"]),
             "checkpoint": CheckpointRef(**checkpoint) if checkpoint else None,

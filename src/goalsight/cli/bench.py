@@ -146,9 +146,11 @@ def _show(results: Results, out: Path, json: bool) -> None:
     """Write the report; print the table, or everything but the single pairs as JSON."""
     from goalsight.benchmark.results import comparisons
     from goalsight.benchmark.rows import NEEDS_CHECKPOINT
+    from goalsight.data.progress import delayed_bar
     from goalsight.report import write_report
 
-    report = write_report(out)
+    with delayed_bar("Writing the report") as progress:
+        report = write_report(out, progress)
     if json:
         print(jsonlib.dumps(_as_json(results, report)))
         return

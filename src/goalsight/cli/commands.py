@@ -66,6 +66,7 @@ COMMANDS: dict[str, Command] = {
         _command("head probe", "teach a model to read state variables off its latents"),
         _command("plan", "plan to one goal image and film what happens"),
         _command("bench", "measure success rates on frozen start and goal pairs"),
+        _command("report", "write the page of a benchmark run again"),
         _command("memory build", "encode a dataset once, so that an agent finds sub-goals in it"),
         _command(
             "head distance",

@@ -1,23 +1,29 @@
-"""The two curves of the report, as SVG that takes its ink from the page around it."""
+"""The curves of the report, as SVG that takes ink, font and colours from the page around it."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from goalsight.benchmark.results import Outcome, Results
-from goalsight.benchmark.statistics import success_rate
+from goalsight.report.measures import (
+    held_so_far,
+    of_row,
+    reached_so_far,
+    solved_by_evaluations,
+    spends,
+    success_by_distance,
+)
+from goalsight.report.palette import COLOURS, Look, looks
 
-COLOURS = {"agent": "#e4572e", "expert": "#3a86c8", "random": "#8d99ae", "hold": "#b08f2e"}
-"""Colour of a row; readable on white and on near-black."""
-_SPARE = ("#6a4c93", "#2a9d8f", "#c9184a", "#588157")
-_DASHES = {"agent": "-", "expert": "--", "random": ":", "hold": "-."}
 _INK = "#010203"  # a colour nobody uses, replaced by the page's own
 _STYLE: Any = {  # matplotlib types the keys as a literal of hundreds
     "svg.fonttype": "none",
@@ -27,80 +33,146 @@ _STYLE: Any = {  # matplotlib types the keys as a literal of hundreds
     "text.color": _INK,
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,
+    "axes.linewidth": 0.7,
     "xtick.color": _INK,
     "ytick.color": _INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "legend.frameon": False,
+    "lines.linewidth": 1.7,
+    "lines.markersize": 4,
+    "lines.scale_dashes": True,
 }
+FEW_ROWS = 4
+"""Up to so many rows bands can be told apart."""
+_SPARK_POINTS = 51
 
 
-def colour_of(row: str, rows: Sequence[str]) -> str:
-    """A row's colour; rows without one of their own share a few spares."""
-    others = [name for name in rows if name not in COLOURS]
-    return COLOURS.get(row) or _SPARE[others.index(row) % len(_SPARE)]
+def success_over_start(results: Results) -> str:
+    """SVG of terminal success by distance at the start, groups of pairs with Wilson bands."""
+
+    def draw(axes: Axes) -> None:
+        few = len(results.rows) <= FEW_ROWS
+        for number, (outcomes, look) in enumerate(_rows(results)):
+            groups = success_by_distance(outcomes)
+            starts = 100 * np.array([group.distance_m for group in groups])
+            if not few:  # side by side, so that bars do not hide each other
+                starts *= 1 + 0.006 * (number - len(results.rows) / 2)
+            ends = [(100 * group.success.low, 100 * group.success.high) for group in groups]
+            low, high = np.array(ends).T
+            heights = [100 * group.success.rate for group in groups]
+            if few and len(groups) > 1:  # a band without width cannot be seen
+                axes.fill_between(starts, low, high, color=look.stand_in, alpha=0.14, linewidth=0)
+            else:
+                axes.vlines(starts, low, high, color=look.stand_in, linewidth=0.8, alpha=0.7)
+            axes.plot(starts, heights, **_line(look))
+        if len(groups) == 1:
+            axes.set_xlim(0, 2 * float(starts[0]))
+        axes.set(xlabel="distance from start to goal [cm]", ylabel="terminal success")
+        _percent(axes)
+
+    return _svg(draw)
+
+
+def success_over_time(results: Results) -> str:
+    """SVG of the share of pairs held so far, and faintly of those reached so far."""
+
+    def draw(axes: Axes) -> None:
+        threshold = results.manifest.threshold
+        for outcomes, look in _rows(results):
+            held, reached = held_so_far(outcomes, threshold), reached_so_far(outcomes, threshold)
+            times = results.manifest.control_dt * np.arange(len(held))
+            line = _line(look) | {"markevery": _every(len(held))}
+            axes.plot(times, 100 * reached, color=look.stand_in, linewidth=0.9, alpha=0.65)
+            axes.plot(times, 100 * held, **line)
+        axes.set(xlabel="time [s]", ylabel="pairs solved so far", xmargin=0)
+        _percent(axes)
+
+    return _svg(draw)
+
+
+def success_over_evaluations(results: Results) -> str:
+    """SVG of the share of pairs reached against the plans evaluated until then.
+
+    Rows that evaluate none are drawn as the level they reach.
+    """
+
+    def draw(axes: Axes) -> None:
+        threshold = results.manifest.threshold
+        spent = [spent_by(o) for o in results.pairs if spends(o)]
+        least = 0.8 * min(o.evaluations_per_decision for o in results.pairs if spends(o))
+        most = 1.25 * max(spent)
+        for outcomes, look in _rows(results):
+            if not spends(outcomes[0]):
+                level = 100 * reached_so_far(outcomes, threshold)[-1]
+                axes.axhline(level, color=look.stand_in, linewidth=1, linestyle=(0, (1, 3)))
+                axes.plot([most], [level], look.marker, color=look.stand_in, clip_on=False)
+                continue
+            points, shares = solved_by_evaluations(outcomes, threshold)
+            ends = [least, *points, max(map(spent_by, outcomes))]
+            heights = 100 * np.array([0, *shares, shares[-1] if len(shares) else 0])
+            line = _line(look) | {"markevery": [len(ends) - 1]}
+            axes.plot(ends, heights, drawstyle="steps-post", **line)
+        axes.set(xlabel="plans evaluated in the episode", ylabel="pairs reached", xscale="log")
+        axes.set_xlim(least, most)
+        _logarithmic(axes)
+        _percent(axes)
+
+    return _svg(draw)
 
 
 def distance_over_time(results: Results) -> str:
     """SVG of the distance to the goal over time: median and quartiles of each row's pairs."""
 
     def draw(axes: Axes) -> None:
-        names = [row.row for row in results.rows]
-        for row in names:
-            curves = 100 * np.array([o.distance_m for o in _of(results, row)])  # (P, steps) cm
+        for outcomes, look in _rows(results):
+            curves = 100 * np.array([o.distance_m for o in outcomes])  # (P, steps) cm
             low, middle, high = np.percentile(curves, [25, 50, 75], axis=0)
             times = results.manifest.control_dt * np.arange(curves.shape[1])
-            colour = colour_of(row, names)
-            axes.fill_between(times, low, high, color=colour, alpha=0.16, linewidth=0)
-            axes.plot(times, middle, _DASHES.get(row, "-"), color=colour, label=row, linewidth=1.8)
+            if len(results.rows) <= FEW_ROWS:
+                axes.fill_between(times, low, high, color=look.stand_in, alpha=0.14, linewidth=0)
+            axes.plot(times, middle, **_line(look) | {"markevery": _every(len(times))})
         _threshold(axes, 100 * results.manifest.threshold)
         axes.set(xlabel="time [s]", ylabel="distance to goal [cm]", ylim=(0, None), xmargin=0)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
 
     return _svg(draw)
 
 
-def success_over_start(results: Results, groups: int = 4) -> str:
-    """SVG of terminal success against the distance at the start, with 95 % Wilson intervals.
-
-    Args:
-        results: of a run.
-        groups: equally large groups of pairs, from the nearest start to the farthest.
-    """
+def latency_histogram(results: Results) -> str:
+    """SVG of how long decisions took, as shares of each row's decisions."""
 
     def draw(axes: Axes) -> None:
-        names = [row.row for row in results.rows]
-        for number, row in enumerate(names):
-            outcomes = sorted(_of(results, row), key=lambda o: o.distance_m[0])
-            parts = [part for part in np.array_split(np.arange(len(outcomes)), groups) if part.size]
-            starts = [100 * np.mean([outcomes[i].distance_m[0] for i in part]) for part in parts]
-            rates = [success_rate(np.array([outcomes[i].terminal for i in p])) for p in parts]
-            heights = 100 * np.array([rate.rate for rate in rates])
-            ends = 100 * np.array([[r.rate - r.low, r.high - r.rate] for r in rates]).T
-            axes.errorbar(
-                np.array(starts) + 0.12 * (number - len(names) / 2),  # so that bars do not hide
-                heights,
-                yerr=ends.clip(0),
-                fmt="o" + _DASHES.get(row, "-"),
-                color=colour_of(row, names),
-                label=row,
-                linewidth=1.6,
-                elinewidth=0.8,
-                markersize=4,
-            )
-        axes.set(xlabel="distance at the start [cm]", ylabel="terminal success [%]", ylim=(-4, 104))
+        timed = [
+            (np.array([ms for o in outcomes for ms in o.latency_ms]), look)
+            for outcomes, look in _rows(results)
+        ]
+        everything = np.concatenate([times for times, _ in timed]).clip(1e-3)
+        edges = np.geomspace(0.9 * everything.min(), 1.1 * everything.max(), 31)
+        for times, look in timed:
+            if not times.size:
+                continue
+            shares = 100 * np.histogram(times.clip(1e-3), edges)[0] / times.size
+            axes.stairs(shares, edges, fill=True, color=look.stand_in, alpha=0.16)
+            axes.stairs(shares, edges, color=look.stand_in, linewidth=1.3)
+            middle = float(np.median(times))
+            axes.plot([middle], [0], look.marker, color=look.stand_in, clip_on=False, zorder=3)
+        axes.set(xlabel="time of a decision [ms]", ylabel="decisions", xscale="log")
+        axes.set(xlim=(edges[0], edges[-1]), ylim=(0, None))
+        _logarithmic(axes)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
 
     return _svg(draw)
 
 
 def sparkline(outcome: Outcome, threshold: float, *, width: int = 120, height: int = 32) -> str:
     """SVG polyline of one pair's distance curve, with the threshold as a dashed line."""
-    curve = np.array(outcome.distance_m)
+    whole = np.array(outcome.distance_m)
+    few = np.linspace(0, whole.size - 1, min(whole.size, _SPARK_POINTS)).round().astype(int)
+    curve = whole[few]
     top = max(float(curve.max()), 2 * threshold)
     xs = np.linspace(1, width - 1, curve.size)
     ys = height - 1 - (height - 2) * curve / top
     level = height - 1 - (height - 2) * threshold / top
-    points = " ".join(f"{x:.0f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
+    points = " ".join(f"{x:.0f},{y:.0f}" for x, y in zip(xs, ys, strict=True))
     return (
         f'<svg class="spark" viewBox="0 0 {width} {height}" role="img" '
         f'aria-label="distance to goal over time">'
@@ -109,32 +181,70 @@ def sparkline(outcome: Outcome, threshold: float, *, width: int = 120, height: i
     )
 
 
-def _of(results: Results, row: str) -> list[Outcome]:
-    return [outcome for outcome in results.pairs if outcome.row == row]
+def spent_by(outcome: Outcome) -> int:
+    """Plans evaluated in a whole episode."""
+    return len(outcome.latency_ms) * outcome.evaluations_per_decision
+
+
+def _rows(results: Results) -> Iterator[tuple[list[Outcome], Look]]:
+    """Each row's outcomes and its look."""
+    look_of = looks([row.row for row in results.rows])
+    for row, look in look_of.items():
+        yield of_row(results, row), look
+
+
+def _line(look: Look) -> dict[str, Any]:
+    return {"color": look.stand_in, "marker": look.marker, "linestyle": _dashes(look)}
+
+
+def _dashes(look: Look) -> str | tuple[float, tuple[float, ...]]:
+    return (0.0, look.dash) if look.dash else "-"
+
+
+def _every(points: int) -> tuple[int, int]:
+    """Where a curve of so many points bears its marker: four times."""
+    return points // 8, max(points // 4, 1)
+
+
+def _percent(axes: Axes) -> None:
+    axes.set_ylim(-3, 103)
+    axes.set_yticks([0, 25, 50, 75, 100])
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} %"))
+
+
+def _logarithmic(axes: Axes) -> None:
+    """Label 1, 2 and 5 of each decade, of a long axis only 1; plain numbers."""
+    low, high = axes.get_xlim()
+    labelled = "125" if high < 40 * low else "1"
+
+    def text(value: float, _: object) -> str:
+        grouped = f"{value:,.0f}" if value >= 1 else f"{value:g}"
+        shown = f"{value:e}"[0] in labelled
+        return grouped.replace(",", "\N{NARROW NO-BREAK SPACE}") if shown else ""
+
+    axes.xaxis.set_major_formatter(FuncFormatter(text))
+    axes.xaxis.set_minor_formatter(FuncFormatter(text))
 
 
 def _threshold(axes: Axes, level_cm: float) -> None:
     axes.axhline(level_cm, color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.6)
-    text = f"success within {level_cm:g} cm"
-    axes.annotate(
-        text,
-        (1, level_cm),
-        (-2, 3),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        ha="right",
-        fontsize=8,
-    )
 
 
 def _svg(draw: Callable[[Axes], None]) -> str:
-    """Draw on one axes; the SVG element alone, without the XML header."""
+    """Draw on one axes; the SVG element alone, without header, metadata and names."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(4.6, 2.9), layout="constrained")
+        figure = Figure(figsize=(3.6, 2.35), layout="constrained")
         axes = figure.add_subplot()
         axes.grid(visible=True, axis="y", color=_INK, alpha=0.12, linewidth=0.6)
         draw(axes)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :].replace(_INK, "currentColor")
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    used = set(re.findall(r"#([\w.]+)", text))
+    text = re.sub(r' id="([\w.]+)"', lambda name: name[0] if name[1] in used else "", text)
+    text = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font-size: \1", text)
+    text = re.sub(r"font-family: [^;\"]+; ?", "", text)
+    for number, (on_white, _) in enumerate(COLOURS):
+        text = text.replace(on_white, f"var(--row{number})")
+    return text.replace(_INK, "currentColor")

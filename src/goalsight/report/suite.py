@@ -14,7 +14,7 @@ from goalsight.benchmark.statistics import PairedTest, SuccessRate, p_value
 from goalsight.benchmark.suite_results import SuiteResults, TaskResult
 from goalsight.data.files import replace_file
 from goalsight.report.html import REPORT
-from goalsight.report.plots import colour_of
+from goalsight.report.palette import COLOURS, looks
 
 TABLE, INDEX = "suite.md", "index.html"
 
@@ -46,7 +46,7 @@ def write_suite(out: Path, results: SuiteResults) -> SuitePages:
     page = environment.get_template("suite.html.j2").render(
         results=results,
         report=REPORT,
-        colours={name: colour_of(name, names) for name in names},
+        colours={name: _colour(look.number) for name, look in looks(names).items()},
         compared=compared,
         facts=facts(results),
     )
@@ -107,6 +107,12 @@ def compared(test: PairedTest) -> str:
     """
     won = f"+{test.only_first} / −{test.only_second}"
     return f"{test.rows[0]} against {test.rows[1]} {won}, {p_value(test.p)}"
+
+
+def _colour(number: int) -> str:
+    """A colour of the palette as CSS, for light and dark."""
+    light, dark = COLOURS[number]
+    return f"light-dark({light}, {dark})"
 
 
 def _tests(task: TaskResult) -> str:
