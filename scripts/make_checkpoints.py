@@ -27,6 +27,7 @@ from typing import Any
 import yaml
 
 from goalsight.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
+from goalsight.cli.demo import is_trained
 from goalsight.data.files import replace_file
 from goalsight.errors import UserError
 from goalsight.paths import config_dir
@@ -188,10 +189,11 @@ def _run(step: Step, folder: Path, minutes: float) -> int:
 
 
 def _is_there(arguments: Sequence[str]) -> bool:
-    """Whether a command that goes on with nothing (`data merge`) did its work before a kill."""
-    if list(arguments[:2]) != ["data", "merge"]:
+    """Whether a command that would refuse to run again did its work before a kill."""
+    out = Path(arguments[arguments.index("--out") + 1]) if "--out" in arguments else None
+    if out is None or arguments[0] not in {"data", "train", "pretrain"}:
         return False
-    return Path(arguments[arguments.index("--out") + 1]).exists()
+    return out.exists() if arguments[0] == "data" else is_trained(out)
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ def test_the_wheel_holds_every_file_that_the_program_reads(wheel: Path) -> None:
     inside = set(zipfile.ZipFile(wheel).namelist())
     folders = {"src/goalsight": "goalsight", "envs/goalsight_envs": "goalsight_envs"}
     folders |= {"planners/goalsight_planners": "goalsight_planners"}
-    folders |= {"configs": "goalsight/configs"}
+    folders |= {"configs": "goalsight/configs", "checkpoints": "goalsight/checkpoints"}
     wanted = {
         f"{target}/{path.relative_to(ROOT / source).as_posix()}"
         for source, target in folders.items()
