@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -262,3 +263,16 @@ def test_help_shows_the_flags_of_an_actor(capsys: pytest.CaptureFixture[str]) ->
     shown = capsys.readouterr().out
     assert "--hindsight.furthest" in shown
     assert "goalsight bench --checkpoint runs/push-actor" in shown
+
+
+def test_who_learns_from_scripts_that_know_the_way_says_so(
+    dataset: Dataset, base: Path, tmp_path: Path
+) -> None:
+    records = [replace(record, policy="play") for record in dataset.records]
+    records[1] = replace(records[1], policy="noisy-expert")
+    shown = replace(dataset, records=tuple(records))
+    assert load_checkpoint(run(shown, base, tmp_path / "shown").checkpoint).card["labels_used"] == [
+        "scripted demonstrations"
+    ]
+    alone = load_checkpoint(run(dataset, base, tmp_path / "alone").checkpoint)
+    assert alone.card["labels_used"] == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,13 @@ from goalsight.errors import DatasetError, UserError
 from goalsight.models import WorldModel
 from goalsight.models.heads.actor import Actor, Tokens
 from goalsight.training.devices import threads
-from goalsight.training.hindsight import GRIPPER, HindsightClip, HindsightConfig, HindsightData
+from goalsight.training.hindsight import (
+    GRIPPER,
+    HindsightClip,
+    HindsightConfig,
+    HindsightData,
+    demonstrations,
+)
 from goalsight.training.loop import TrainSummary, execute
 from goalsight.training.running import RunModule
 from goalsight.training.saving import SAVE_EVERY_S
@@ -78,7 +84,13 @@ class ActorModule(RunModule):
     model: WorldModel
 
     def __init__(
-        self, model: WorldModel, base: Checkpoint, config: ActorRunConfig, *, timer: Timer
+        self,
+        model: WorldModel,
+        base: Checkpoint,
+        config: ActorRunConfig,
+        *,
+        timer: Timer,
+        labels: Sequence[str] = (),
     ) -> None:
         """Train the actor of a model and nothing else of it.
 
@@ -87,9 +99,11 @@ class ActorModule(RunModule):
             base: where all but the actor comes from.
             config: the run.
             timer: the run's clock.
+            labels: what its data adds to the model's `labels_used`.
         """
         super().__init__(config.optimiser, timer=timer, seed=config.seed)
         self._base, self._head = base, config.actor.head
+        self._labels = list(dict.fromkeys([*base.card.get("labels_used", []), *labels]))
         self.model = model.requires_grad_(False)
         self.actor.requires_grad_(True)
         settings = {
@@ -142,7 +156,8 @@ class ActorModule(RunModule):
         }  # fmt: skip
         head = {**told, "metrics": card["metrics"], "trained_on": self._base.sha256}
         old = {k: v for k, v in self._base.card.items() if k not in {"goalsight", "commit"}}
-        return {**old, "heads": {**old.get("heads", {}), self._head: head}}
+        heads = {**old.get("heads", {}), self._head: head}
+        return {**old, "labels_used": self._labels, "heads": heads}
 
     def _log_prob(self, batch: HindsightClip) -> Tensor:
         """(B,) mean over the numbers of a block."""
@@ -209,7 +224,8 @@ def prepare_actor(
     data = HindsightData(dataset, config.hindsight, base.model, seed=config.seed)
     options = _options(config, data)
     model = _with_actor(base, config.actor.head, options, config.seed)
-    module = ActorModule(model, base, config, timer=timer)
+    labels = demonstrations(dataset)
+    module = ActorModule(model, base, config, timer=timer, labels=labels)
     std, mean = torch.std_mean(data.pairs.latents, dim=0)
     module.actor.remember_spread(mean, std)
     return data, module

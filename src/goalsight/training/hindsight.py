@@ -24,6 +24,19 @@ GRIPPER = "gripper"
 """Name of the action axis that opens and closes."""
 
 
+DEMONSTRATORS = frozenset({"expert", "noisy-expert", "recover", "retry", "hold-goal"})
+"""Policies that see the simulator's state and know how a goal is reached."""
+
+
+def demonstrations(dataset: Dataset) -> list[str]:
+    """What imitating a dataset uses besides pictures and actions, for `labels_used`.
+
+    Play sees the state, too, but follows no goal: what it did is demonstrated in hindsight alone.
+    """
+    acted = {record.policy or dataset.provenance.policy for record in dataset.records}
+    return ["scripted demonstrations"] if acted & DEMONSTRATORS else []
+
+
 @dataclass(frozen=True, kw_only=True)
 class HindsightConfig:
     """Which goals a frame is paired with."""
