@@ -271,8 +271,7 @@ def test_who_learns_from_scripts_that_know_the_way_says_so(
     records = [replace(record, policy="play") for record in dataset.records]
     records[1] = replace(records[1], policy="noisy-expert")
     shown = replace(dataset, records=tuple(records))
-    assert load_checkpoint(run(shown, base, tmp_path / "shown").checkpoint).card["labels_used"] == [
-        "scripted demonstrations"
-    ]
+    taught = load_checkpoint(run(shown, base, tmp_path / "shown").checkpoint)
+    assert taught.card["labels_used"] == ["cube_pos", "scripted demonstrations"]
     alone = load_checkpoint(run(dataset, base, tmp_path / "alone").checkpoint)
-    assert alone.card["labels_used"] == []
+    assert alone.card["labels_used"] == ["cube_pos"]
