@@ -77,10 +77,10 @@ def test_fast_render_says_what_it_gains_and_is_kept_with_the_data(tmp_path: Path
         (["--env", "CartPole-v1"], "this environment has Discrete(2)"),
         (["--env", f"{DOT},camera=x"], "camera and distance need a MuJoCo model"),
         (["--env", "Goalsight/Push-v0?camera=x"], "takes no settings"),
-        (["--env", BALL, "--manifest", "push-near"], "give either --manifest"),
+        (["--env", BALL, "--manifest", "push-near"], "give one of --manifest"),
         (["--env", BALL, "--rows", "expert"], "has no expert"),
         (["--env", f"{BALL},displacement=50"], "gave 0 of 1 near pairs"),
-        ([], "give either --manifest"),
+        ([], "give one of --manifest"),
     ],
 )
 def test_what_cannot_be_benchmarked_is_refused_in_one_line(
