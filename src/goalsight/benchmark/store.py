@@ -101,8 +101,8 @@ class Store:
             fields = json.loads(line)
             said = fields.pop(_ORIGIN, None)
             outcome = outcome_from_json(fields)
-            # Lines from before they had an origin: what reads them speaks for them, as it used to.
-            origin = Origin(**said) if said else Origin(commit=git_commit(), hardware=hardware())
+            # Lines from before they had an origin say nothing: nobody may speak for them.
+            origin = Origin(**said) if said else Origin(commit=None, hardware="")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise OutputError(
                 f"{where} is not a finished pair ({error}); choose another --out"
