@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from goalsight.benchmark.results import Results, load_results
 from goalsight.benchmark.store import RESULTS
@@ -56,15 +56,8 @@ def render(results: Results, pictures: Album) -> str:
         results: of a run.
         pictures: its episodes.
     """
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     told = comparisons(results)
-    return environment.get_template("report.html.j2").render(
+    return template("report.html.j2").render(
         results=results,
         headline=headline(results),
         leader=leading_row(results),
@@ -115,3 +108,15 @@ def _training(results: Results) -> str:
 
 def _silent(done: int, total: int) -> None:
     """Report nothing."""
+
+
+def template(name: str) -> Template:
+    """A page's template beside this module; it escapes what it shows and wants every name."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)

@@ -7,13 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from goalsight.benchmark.results import RowResult
 from goalsight.benchmark.statistics import PairedTest, SuccessRate, p_value
 from goalsight.benchmark.suite_results import SuiteResults, TaskResult
 from goalsight.data.files import replace_file
-from goalsight.report.html import REPORT
+from goalsight.report.html import REPORT, template
 from goalsight.report.palette import COLOURS, looks
 
 TABLE, INDEX = "suite.md", "index.html"
@@ -36,14 +34,7 @@ def write_suite(out: Path, results: SuiteResults) -> SuitePages:
     """
     replace_file(out / TABLE, suite_markdown(results).encode())
     names = list(dict.fromkeys(row.row for task in results.tasks for row in task.rows))
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("suite.html.j2").render(
+    page = template("suite.html.j2").render(
         results=results,
         report=REPORT,
         colours={name: _colour(look.number) for name, look in looks(names).items()},
