@@ -117,7 +117,7 @@ def test_an_environment_without_goals_and_a_policy_without_an_agent_are_refused(
 ) -> None:
     with pytest.raises(UserError, match="shows no goal image"):
         sought(tmp_path / "a", env="fake_env:Fake/Square-v0")
-    with pytest.raises(ValueError, match="`agent` needs one"):
+    with pytest.raises(ValueError, match="agent and correct need one"):
         sought(tmp_path / "b", None)
-    with pytest.raises(ValueError, match="`agent` needs one"):
+    with pytest.raises(ValueError, match="agent and correct need one"):
         sought(tmp_path / "c", policy="play")

@@ -115,3 +115,15 @@ def test_a_task_without_a_movable_object_has_nothing_to_recover(blind_task: Make
 def test_an_unknown_behaviour_lists_those_that_exist(blind_task: MakeTask) -> None:
     with pytest.raises(KeyError, match=r"no policy 'plai' for a mix; there are: play, random"):
         make_behaviour("plai", blind_task("Reach"), np.random.default_rng(0))
+
+
+def test_a_demonstration_ends_as_the_picture_of_the_goal_shows_it(blind_task: MakeTask) -> None:
+    """The arm, too: a policy that imitates it is asked for by pictures that show an arm."""
+    env, close = blind_task("Push"), []
+    for seed in range(5):
+        policy = begin(env, "noisy-expert", seed, Style(noise=(0.0, 0.0), lapse=0.0))
+        solved = [env.step(policy.act())[4]["is_success"] for _ in range(120)]
+        apart = env.arm.fingertip(env.data) - env.arm.fingertip(env.goal_data)
+        wider = env.arm.opening(env.data) - env.arm.opening(env.goal_data)
+        close.append(solved[-1] and np.abs(apart).max() < 0.01 and abs(wider) < 0.015)
+    assert sum(close) >= 4

@@ -22,7 +22,8 @@ from goalsight.data import format as layout
 from goalsight.errors import CheckpointError, DatasetError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.actor import Actor
-from goalsight.training.actor import ActorConfig, ActorRunConfig, find_gripper, train_actor
+from goalsight.training.actor import ActorConfig, ActorRunConfig, train_actor
+from goalsight.training.gripper import find_gripper
 from goalsight.training.hindsight import HindsightConfig, HindsightData, HindsightPairs
 from goalsight.training.loop import TrainSummary
 
@@ -169,24 +170,23 @@ def test_an_interrupted_run_ends_where_one_go_ends(
 
 
 def test_a_gripper_that_only_opens_and_closes_gets_its_own_distribution(
-    dataset: Dataset, base: Path
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = data_of(dataset, base)
-    assert find_gripper(data, "auto")[0] is None  # no axis of that name
-    assert find_gripper(data, "none")[0] is None
+    episodes = list(range(len(dataset.episodes)))
+    assert find_gripper(dataset, episodes, "auto")[0] is None  # no axis of that name
+    assert find_gripper(dataset, episodes, "none")[0] is None
     name = dataset.provenance.action_names[1]
-    assert find_gripper(data, name)[0] == 1
+    assert find_gripper(dataset, episodes, name)[0] == 1
     with pytest.raises(UserError, match=r"no action axis 'claw'; there are: .*, or none"):
-        find_gripper(data, "claw")
-    data.dataset.provenance.action_names[1] = "gripper"
-    try:
-        assert find_gripper(data, "auto")[0] is None  # it is half open as often as not
-        data.pairs.actions[:, 1] = torch.where(data.pairs.actions[:, 1] > 0, 0.9, -1.0)
-        axis, values = find_gripper(data, "auto")
-        assert axis == 1
-        assert values == pytest.approx((-1.0, 0.9))
-    finally:
-        data.dataset.provenance.action_names[1] = name
+        find_gripper(dataset, episodes, "claw")
+    monkeypatch.setitem(vars(dataset.provenance), "action_names", ["x", "gripper"])
+    assert find_gripper(dataset, episodes, "auto")[0] is None  # it is half open as often as not
+    recorded = dataset.columns([layout.ACTION], episodes)
+    recorded[layout.ACTION][:, 1] = np.where(recorded[layout.ACTION][:, 1] > 0, 0.9, -1.0)
+    monkeypatch.setattr(Dataset, "columns", lambda *_: recorded)
+    axis, values = find_gripper(dataset, episodes, "auto")
+    assert axis == 1
+    assert values == pytest.approx((-1.0, 0.9))
 
 
 def test_data_of_another_robot_and_a_missing_model_are_refused(

@@ -103,8 +103,11 @@ class NoisyExpert:
         return np.clip(action, -1.0, 1.0).astype(np.float32)
 
     def intended(self) -> Array:
-        """(4,) what it would do without noise."""
+        """(4,) what it would do without noise: the task, then the arm to where the goal has it."""
         action = self._expert.act().astype(np.float64)
+        env = self.env
+        if not action.any() and env.succeeded(env.achieved(env.data), env.achieved(env.goal_data)):
+            action = settle(env).astype(np.float64)
         action[:3] *= min(1.0, self._speed / max(float(np.abs(action[:3]).max()), 1e-9))
         return action
 
@@ -168,6 +171,17 @@ class Branch:
 def make_play(env: ArmEnv, rng: np.random.Generator) -> Policy:
     """The play of a task: waypoints and pushes, or scripts for tasks that need fingers."""
     return TaskPlayPolicy(env, rng) if type(env) in PLANS else PlayPolicy(env, rng)
+
+
+def settle(env: ArmEnv) -> Action:
+    """(4,) action that brings hand and fingers to where the goal state has them, over all things.
+
+    A picture of a goal shows the arm, too: a demonstration ends as the picture shows it.
+    """
+    target, data = env.arm.fingertip(env.goal_data), env.goal_data
+    wider = env.arm.opening(data) - env.arm.opening(env.data)
+    gripper = float(np.sign(wider)) if abs(wider) > 0.005 else 0.0
+    return action_of(env, Move(over(env, target, cruise(env)), gripper))
 
 
 def near_object(env: ArmEnv, rng: np.random.Generator) -> Array:

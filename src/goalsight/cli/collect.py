@@ -51,7 +51,8 @@ def collect(
         env: Gymnasium id; `goalsight envs` lists ours, any other is `module:Id-v0`.
         episodes: Episodes the dataset shall have in the end.
         out: Folder of the dataset.
-        policy: play, random, expert, module:function of yours, or agent, which seeks goal images.
+        policy: play, random, expert, module:function of yours, or agent, which seeks goal images;
+            correct records how the expert goes on wherever the agent got to.
         mix: Several policies instead of one: a name in configs/collect, or a YAML file of yours.
         checkpoint: Of the agent: a checkpoint, a training run, or a shipped name.
         settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
@@ -128,12 +129,16 @@ def _seeking(
     config: CollectConfig, checkpoint: str, settings: str, memory: Path | None, device: str
 ) -> Seeking | None:
     """The agent that acts, if one shall; its flags make no sense with another policy."""
-    if config.policy != "agent":
+    from goalsight.data.collect.config import SEEKERS
+
+    if config.policy not in SEEKERS:
         if checkpoint or settings or memory:
             raise UserError(f"--policy {config.policy} has no checkpoint; add --policy agent")
         return None
     if not checkpoint:
-        raise UserError("--policy agent needs --checkpoint, the folder of a training run")
+        raise UserError(
+            f"--policy {config.policy} needs --checkpoint, the folder of a training run"
+        )
     from goalsight.cli.seeker import seeking_agent
 
     return seeking_agent(

@@ -50,7 +50,9 @@ def build_predictor(config: WorldModelConfig, patches: int, dim: int) -> Predict
 
 def _conv(config: WorldModelConfig) -> Encoder:
     widths = SIZES[config.size]
-    return ConvEncoder(config.image_size, widths.stem, widths.hidden, widths.latent)
+    return ConvEncoder(
+        config.image_size, widths.stem, widths.hidden, config.latent or widths.latent
+    )
 
 
 def _conv_grid(config: WorldModelConfig) -> Encoder:

@@ -18,6 +18,8 @@ class WorldModelConfig:
 
     size: Size = "tiny"
     """Sets every width and depth: tiny 0.9M parameters, small about 4M, base about 16M."""
+    latent: int = 0
+    """D, dimensions of a pooled latent; 0 for the size's."""
     image_size: int = 64
     """Height and width of the pictures [pixels], a multiple of 16."""
     action_dim: int = 4

@@ -18,8 +18,8 @@ from goalsight.errors import DatasetError, UserError
 from goalsight.models import WorldModel
 from goalsight.models.heads.actor import Actor, Tokens
 from goalsight.training.devices import threads
+from goalsight.training.gripper import find_gripper
 from goalsight.training.hindsight import (
-    GRIPPER,
     HindsightClip,
     HindsightConfig,
     HindsightData,
@@ -222,7 +222,8 @@ def prepare_actor(
         timer: the run's clock.
     """
     data = HindsightData(dataset, config.hindsight, base.model, seed=config.seed)
-    options = _options(config, data)
+    episodes = data.training_episodes.tolist()
+    options = head_options(config.actor, config.hindsight.furthest, dataset, episodes)
     model = _with_actor(base, config.actor.head, options, config.seed)
     labels = demonstrations(dataset)
     module = ActorModule(model, base, config, timer=timer, labels=labels)
@@ -247,44 +248,22 @@ def _with_actor(base: Checkpoint, head: str, options: Mapping[str, Any], seed: i
     return model
 
 
-def _options(config: ActorRunConfig, data: HindsightData) -> dict[str, Any]:
-    """What the head is built again from."""
-    made_of = asdict(config.actor)
-    wanted = made_of.pop("gripper")
-    made_of.pop("head")
-    axis, values = find_gripper(data, wanted)
-    return {
-        **made_of,
-        "furthest": config.hindsight.furthest,
-        "gripper": axis,
-        "values": list(values),
-    }
-
-
-def find_gripper(data: HindsightData, wanted: str) -> tuple[int | None, tuple[float, float]]:
-    """The axis that is one of two values, and the values.
+def head_options(
+    config: ActorConfig, furthest: int, dataset: Dataset, episodes: list[int]
+) -> dict[str, Any]:
+    """What an actor's head is built from, and built again.
 
     Args:
-        data: to look at.
-        wanted: its name, `none`, or `auto`; see `ActorConfig.gripper`.
+        config: what it is made of.
+        furthest: control steps to the furthest goal that it sees in training.
+        dataset: that it is trained on.
+        episodes: of it, indices.
 
     Raises:
-        UserError: if there is no axis of that name; lists those that exist.
+        UserError: if the dataset has no such gripper.
     """
-    names = data.dataset.provenance.action_names
-    anywhere = (-1.0, 1.0)
-    if wanted == "none" or (wanted == "auto" and GRIPPER not in names):
-        return None, anywhere
-    name = GRIPPER if wanted == "auto" else wanted
-    if name not in names:
-        raise UserError(
-            f"--actor.gripper: no action axis {name!r}; there are: {', '.join(names)}, or none"
-        )
-    axis = names.index(name)
-    seen = data.pairs.actions[:, axis]
-    low, high = float(seen.min()), float(seen.max())
-    near = 0.1 * (high - low)
-    shares = [float((seen - value).abs().le(near).float().mean()) for value in (low, high)]
-    if wanted == "auto" and (sum(shares) < 0.95 or min(shares) < 0.01):
-        return None, anywhere
-    return axis, (low, high) if low < high else anywhere
+    made_of = asdict(config)
+    wanted = made_of.pop("gripper")
+    made_of.pop("head")
+    axis, values = find_gripper(dataset, episodes, wanted)
+    return {**made_of, "furthest": furthest, "gripper": axis, "values": list(values)}

@@ -37,6 +37,10 @@ class ObjectiveConfig:
     """Recover the action block from two encoded neighbours."""
     inverse_predicted: float = 0.3
     """Recover the action block from an encoded frame and its one-step prediction."""
+    behaviour: float = 0.0
+    """Say what was done on the way to a picture that the episode reached later, as an actor does:
+    inverse dynamics over many steps, its gradient in the encoder; 0.1 is a start. The actor that
+    learns it stays in the checkpoint."""
     straightening: float = 0.0
     """Recorded motion should be a straight line in latent space; 0.1 is a start."""
     sigreg: float = 0.1
@@ -88,8 +92,9 @@ class ObjectiveConfig:
 
 
 _WEIGHTS = (
-    "prediction", "rollout", "proprio", "inverse_encoded", "inverse_predicted", "straightening",
-    "sigreg", "variance", "covariance", "barlow", "barlow_off_diagonal", "infonce", "dino",
+    "prediction", "rollout", "proprio", "inverse_encoded", "inverse_predicted", "behaviour",
+    "straightening", "sigreg", "variance", "covariance", "barlow", "barlow_off_diagonal",
+    "infonce", "dino",
 )  # fmt: skip
 
 _WEIGHT_OF: dict[AntiCollapse, str] = {

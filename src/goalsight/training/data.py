@@ -24,6 +24,7 @@ from goalsight.data import (
 from goalsight.data.progress import Report, silent
 from goalsight.errors import DatasetError
 from goalsight.models import WorldModel
+from goalsight.training.goal_windows import GoalWindows
 from goalsight.training.latents import EncodedWindows, worth_remembering
 
 
@@ -39,11 +40,14 @@ class WindowsConfig:
     """Share of the episodes held out."""
     workers: int = 0
     """Loading processes; 0 loads in the training process, which suits frames held in memory."""
+    furthest: int = 110
+    """With a loss that is told a goal, `--objective.behaviour`: control steps from a window's first
+    frame to the furthest goal; the end of the episode where that is nearer."""
     camera: str = ""
     """Whose frames are looked at, such as `wrist`; empty for the dataset's main camera."""
 
     def __post_init__(self) -> None:
-        for name, least in (("frames", 2), ("batch", 2), ("workers", 0)):
+        for name, least in (("frames", 2), ("batch", 2), ("workers", 0), ("furthest", 2)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if not 0 <= self.validation < 1:
@@ -156,6 +160,7 @@ class WindowData(LightningDataModule):
         frameskip: int,
         image_size: int,
         seed: int,
+        goals: bool = False,
         progress: Report = silent,
     ) -> None:
         """Read the dataset; what is wrong with it shows here, before any training.
@@ -165,7 +170,8 @@ class WindowData(LightningDataModule):
             config: how it is cut.
             frameskip: K, control steps between two frames.
             image_size: height and width the model sees [pixels].
-            seed: of the split and of the order.
+            seed: of the split and of the order, and of the goals.
+            goals: whether windows come with one; see `GoalWindows`.
             progress: told how many videos are decoded.
 
         Raises:
@@ -174,6 +180,7 @@ class WindowData(LightningDataModule):
         super().__init__()
         dataset = dataset.seen_by(config.camera)
         self.dataset, self.config, self._seed = dataset, config, seed
+        self._goals = goals
         self.training_episodes, self.validation_episodes = split_episodes(
             len(dataset.episodes), config.validation, seed
         )
@@ -206,10 +213,12 @@ class WindowData(LightningDataModule):
     def train_dataloader(self) -> WindowLoader:
         """Shuffled batches that go on where a resumed run had stopped."""
         self._move_to_device()
-        windows: Windows | EncodedWindows = self.training
+        windows: Windows | EncodedWindows | GoalWindows = self.training
         model, frames = self._frozen, self._frames_to_see()
         if model is not None and worth_remembering(model, self.training, frames):
             windows = EncodedWindows(self.training, model)
+        elif self._goals:
+            windows = GoalWindows(self.training, self.config.furthest, self._seed)
         return WindowLoader(windows, self._batches(self.training), self.config.workers)
 
     def _move_to_device(self) -> None:
@@ -231,7 +240,9 @@ class WindowData(LightningDataModule):
             return []
         return [
             DataLoader(
-                self.validation,
+                GoalWindows(self.validation, self.config.furthest, self._seed)
+                if self._goals
+                else self.validation,
                 batch_sampler=self._batches(self.validation),
                 collate_fn=_as_it_is,
                 generator=torch.Generator(),

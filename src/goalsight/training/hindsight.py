@@ -18,13 +18,10 @@ from goalsight.data import format as layout
 from goalsight.errors import DatasetError
 from goalsight.models import WorldModel
 from goalsight.training.data import WindowData, WindowLoader, WindowsConfig
+from goalsight.training.gripper import GRIPPER
 from goalsight.training.latents import MEMORY_LIMIT, encode_all
 
-GRIPPER = "gripper"
-"""Name of the action axis that opens and closes."""
-
-
-DEMONSTRATORS = frozenset({"expert", "noisy-expert", "recover", "retry", "hold-goal"})
+DEMONSTRATORS = frozenset({"expert", "noisy-expert", "recover", "retry", "hold-goal", "correct"})
 """Policies that see the simulator's state and know how a goal is reached."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -36,6 +37,7 @@ class TrainingModule(RunModule):
         *,
         timer: Timer,
         seed: int,
+        labels: Sequence[str] = (),
     ) -> None:
         """Wrap a model.
 
@@ -45,9 +47,10 @@ class TrainingModule(RunModule):
             optimiser: learning rate and its schedule.
             timer: the run's clock, a callback of the same trainer; its duration is the time limit.
             seed: of SIGReg's directions.
+            labels: what it learns from besides pictures, actions and proprio.
         """
         super().__init__(optimiser, timer=timer, seed=seed)
-        self.model, self.objective = model, objective
+        self.model, self.objective, self._labels = model, objective, list(labels)
         # Of the run, not of the model: resumed with it, never in its checkpoint.
         self.targets = make_targets(model, objective)
         if model.inverse is not None and not self._recovers_actions():
@@ -107,6 +110,10 @@ class TrainingModule(RunModule):
     def latents(self, clip: Clip) -> Tensor | None:
         """Encoded as an agent would, (B, T, P, D); None if the encoder cannot collapse."""
         return self.model.encode(clip.frames) if encoder_learns(self.model) else None
+
+    def card(self, card: dict[str, Any]) -> dict[str, Any]:
+        """The run's card, and whether somebody showed the model what to do."""
+        return {**card, "labels_used": [*card["labels_used"], *self._labels]}
 
     def collapse_cause(self) -> str:
         """What to look at first, by objective."""

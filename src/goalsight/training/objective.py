@@ -8,8 +8,10 @@ from torch import Tensor
 from goalsight.clip import Clip
 from goalsight.losses import curvature, prediction_error
 from goalsight.models import WorldModel
+from goalsight.models.heads.actor import Actor
 from goalsight.training.anti_collapse import anti_collapse_terms
 from goalsight.training.config import WITH_TARGET_ENCODER, AntiCollapse, ObjectiveConfig
+from goalsight.training.goal_windows import GoalClip
 from goalsight.training.latents import latents_of
 from goalsight.training.targets import Targets
 
@@ -65,13 +67,15 @@ def world_model_losses(
             there: targets, or an inverse head.
     """
     _check(model, clip, config, targets)
-    z = latents_of(model, clip)
+    z, there = _encode(model, clip)
     goal = z[:, 1:] if targets is None else targets.encode(clip.frames[:, 1:])
     predicted, proprio = model.predict(z[:, :-1], clip.actions, clip.proprio[:, :-1])
     terms = {
         **_predictive(model, clip, config, z=z, predicted=predicted, goal=goal),
         **_inverse(model, clip.actions, config, z, predicted),
     }
+    if there is not None and isinstance(clip, GoalClip) and config.behaviour > 0:
+        terms["behaviour"] = _behaviour(model, clip, z, there)
     if proprio is not None and config.proprio > 0:
         known = model.standardise(clip.proprio[:, 1:])
         assert known is not None, "a model that predicts proprio sees it"
@@ -93,6 +97,28 @@ def _check(model: WorldModel, clip: Clip, config: ObjectiveConfig, targets: Targ
         raise ValueError(
             f"anti_collapse {config.anti_collapse} needs a target encoder; pass make_targets(...)"
         )
+
+
+def _encode(model: WorldModel, clip: Clip) -> tuple[Tensor, Tensor | None]:
+    """Latents of the window (B, T, P, D) and of its goal (B, P, D) if it has one.
+
+    Encoded together, so that a batch norm sees one batch.
+    """
+    if not isinstance(clip, GoalClip):
+        return latents_of(model, clip), None
+    z = model.encode(torch.cat((clip.frames, clip.goal), dim=1))
+    return z[:, :-1], z[:, -1]
+
+
+def _behaviour(model: WorldModel, clip: GoalClip, z: Tensor, there: Tensor) -> Tensor:
+    """How unlikely the actor finds what was done at each frame, for each number of a block."""
+    actor = model.heads["actor"]
+    assert isinstance(actor, Actor)
+    blocks = clip.actions
+    passed = torch.arange(blocks.shape[1], device=z.device) * clip.frameskip
+    left = clip.time[:, None] - passed
+    likely = actor.log_prob(z[:, :-1], there[:, None], left, blocks)
+    return -likely.mean() / blocks[0, 0].numel()
 
 
 def _predictive(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from pytorch_lightning.callbacks import Timer
 from goalsight.data import Dataset, delayed_bar
 from goalsight.errors import DatasetError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
+from goalsight.training.actor import ActorConfig, head_options
 from goalsight.training.data import WindowData, WindowsConfig
 from goalsight.training.devices import threads
 from goalsight.training.encoders import fill_encoder, fill_proprio, find_encoder
+from goalsight.training.hindsight import demonstrations
 from goalsight.training.loop import TRAINER_DEFAULTS, TrainSummary, execute
 from goalsight.training.module import TrainingModule
 from goalsight.training.objective import ObjectiveConfig, encoder_learns
@@ -57,6 +59,11 @@ class TrainConfig:
             raise ValueError(
                 f"rollout_steps {objective.rollout_steps} needs windows of more frames than "
                 f"{frames}; give --windows.frames {objective.rollout_steps + 1}, or fewer steps"
+            )
+        if objective.behaviour > 0 and self.model.freeze_encoder:
+            raise ValueError(
+                "behaviour is there to train the encoder, which freeze_encoder keeps as it is; "
+                "train an actor on the finished model instead (--config actor)"
             )
         if not self.model.inverse and (objective.inverse_encoded or objective.inverse_predicted):
             raise ValueError(
@@ -145,6 +152,7 @@ def _read(dataset: Dataset, config: TrainConfig) -> WindowData:
             frameskip=config.model.frameskip,
             image_size=config.model.image_size,
             seed=config.seed,
+            goals=config.objective.behaviour > 0,
             progress=report,
         )
 
@@ -155,16 +163,31 @@ def _module(config: TrainConfig, data: WindowData, timer: Timer) -> TrainingModu
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         try:
-            model = WorldModel(source.config)
+            model = WorldModel(_with_heads(source.config, config, data))
         except ValueError as error:
             raise UserError(str(error)) from error
         fill_encoder(model, source)
         fill_proprio(model, data.proprio_statistics)
         module = TrainingModule(
-            model, config.objective, config.optimiser, timer=timer, seed=config.seed
+            model,
+            config.objective,
+            config.optimiser,
+            timer=timer,
+            seed=config.seed,
+            labels=demonstrations(data.dataset) if config.objective.behaviour > 0 else (),
         )
     if config.compile:
         model.encoder.compile()
         model.predictor.compile()
     module.hparams["encoder"] = source.origin
     return module
+
+
+def _with_heads(model: WorldModelConfig, config: TrainConfig, data: WindowData) -> WorldModelConfig:
+    """The model's config with the actor that the objective trains, if it does."""
+    if not config.objective.behaviour or "actor" in model.heads:
+        return model
+    options = head_options(
+        ActorConfig(), config.windows.furthest, data.dataset, data.training_episodes.tolist()
+    )
+    return replace(model, heads={**model.heads, "actor": options})

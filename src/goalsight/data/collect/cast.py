@@ -18,6 +18,10 @@ from goalsight.errors import UserError
 
 OUR_ENVS = "goalsight_envs"
 """Package that registers the environments of the house and has policies for them."""
+CORRECTOR = "noisy-expert"
+"""Who corrects an agent."""
+CORRECTING_NOISE = (0.0, 0.15)
+"""Range of the action noise of an expert that corrects an agent, see `PolicyMix.noise`."""
 _BRANCH_STREAM = 0xB2A7C4
 """Keeps the starts that branches share apart from those of single episodes."""
 
@@ -49,10 +53,11 @@ class Cast:
         Args:
             config: what to collect.
             env: where.
-            seeking: who acts where the policy is `agent`.
+            seeking: the agent of a policy that has one.
 
         Raises:
-            UserError: if the mix names a policy that does not exist, or none for this task.
+            UserError: if the mix names a policy that does not exist, or none for this task; or if
+                an agent is to be corrected where there is no expert.
         """
         self._config, self._env, self._seeking = config, env, seeking
         self._seeker: Seeker | None = None
@@ -61,6 +66,11 @@ class Cast:
         if config.mix is not None:
             self._available = self._find(config.mix)
             self._turn(0)
+        if config.policy == "correct" and not self._has_corrector():
+            raise UserError(
+                f"{config.env} has no scripted expert to correct an agent; collect with "
+                "--policy agent"
+            )
 
     def begin(self, episode: int) -> Beginning:
         """Reset the environment and make the policy of an episode."""
@@ -72,6 +82,8 @@ class Cast:
         factors = info.get("factors", {})
         if self._seeking is not None:
             begin = self._begin_seeking(self._seeking, observation, rng)
+            if config.policy == "correct":
+                begin = self._take_over(begin, factors, rng)
             return replace(begin, factors=factors)
         policy = self._make_policy(config.policy, self._env, rng)
         policy.reset()
@@ -85,6 +97,27 @@ class Cast:
         goal = goal_image_of(self._env.unwrapped, self._config.size)
         self._seeker.begin(goal, int(rng.integers(2**31)))
         return Beginning(observation, self._seeker.act, self._config.steps, goal)
+
+    def _take_over(
+        self, agent: Beginning, factors: dict[str, Any], rng: np.random.Generator
+    ) -> Beginning:
+        """An expert goes on where an agent got to, which nobody records (DAgger's corrections).
+
+        Ross et al. 2011 (arXiv:1011.0686): an imitator errs where its own errors lead it, and only
+        there can be shown what to do about them.
+        """
+        env: Any = self._env.unwrapped
+        ours = importlib.import_module(f"{OUR_ENVS}.policies")
+        observation = agent.observation
+        for _ in range(int(rng.integers(self._config.steps))):
+            observation, *_ = self._env.step(agent.act(observation))
+        options = {"state": env.solver_state(), "goal_state": env.goal_state}
+        options |= {"factors": factors} if factors else {}
+        observation, _ = self._env.reset(options=options)
+        style = ours.Style(noise=CORRECTING_NOISE, lapse=0.0)
+        expert = ours.make_behaviour(CORRECTOR, self._env, rng, style)
+        expert.reset()
+        return Beginning(observation, lambda _: expert.act(), self._config.steps)
 
     def _begin_mixed(
         self, mix: PolicyMix, episode: int, env_seed: int, rng: np.random.Generator
@@ -125,6 +158,15 @@ class Cast:
                 f"mix {mix.name!r}: no policy {unknown[0]!r}; there are: "
                 f"{', '.join(ours.BEHAVIOURS)}"
             )
+        return self._behaviours()
+
+    def _has_corrector(self) -> bool:
+        """Whether somebody knows how an agent's task goes on."""
+        return _own_module(self._config.env) is None and CORRECTOR in self._behaviours()
+
+    def _behaviours(self) -> list[str]:
+        """What the task has the objects for."""
+        ours = importlib.import_module(f"{OUR_ENVS}.policies")
         found: list[str] = ours.available_behaviours(self._env)
         return found
 

@@ -10,7 +10,9 @@ from typing import Any, Literal, get_args
 from goalsight.data.collect.mix import PolicyMix
 from goalsight.data.format import VideoMode
 
-PolicyName = Literal["play", "random", "expert", "agent"]
+PolicyName = Literal["play", "random", "expert", "agent", "correct"]
+SEEKERS = frozenset({"agent", "correct"})
+"""Policies in which an agent acts: it alone, or until an expert takes over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +26,8 @@ class CollectConfig:
     out: Path
     """Folder of the dataset."""
     policy: str = "play"
-    """Who acts: one of `PolicyName`, or `module:function` of a policy of the user's;
-    `agent` is handed to `collect`."""
+    """Who acts: one of `PolicyName`, or `module:function` of a policy of the user's. The agent of
+    `agent` and `correct` is handed to `collect`."""
     workers: int = 1
     """Processes that roll out; 1 uses this one. Changes nothing in the dataset."""
     seed: int = 0

@@ -41,7 +41,7 @@ class Recorders:
             config: what to collect.
             staging: folder for frame files.
             stopped: whether somebody asked to stop.
-            seeking: who acts where the policy is `agent`.
+            seeking: the agent of a policy that has one.
         """
         self._config, self._stopped = config, stopped
         self._local: Recorder | None = None

@@ -54,7 +54,7 @@ class Recorder:
         Args:
             config: what to collect.
             staging: folder for frame files; may not be there yet.
-            seeking: who acts where the policy is `agent`.
+            seeking: the agent of a policy that has one.
 
         Raises:
             UserError: if there is no such environment, or it is not of our kind.

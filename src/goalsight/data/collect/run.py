@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import goalsight
 from goalsight.data.collect.config import (
+    SEEKERS,
     CollectConfig,
     CollectProgress,
     CollectSummary,
@@ -39,10 +40,10 @@ def collect(
     Args:
         config: what to collect.
         progress: called once before the first and after every episode.
-        seeking: who acts where the policy is `agent`.
+        seeking: who acts where the policy is one of `SEEKERS`.
 
     Raises:
-        ValueError: if the policy is `agent` and nobody was given, or the other way round.
+        ValueError: if the policy is one of them and nobody was given, or the other way round.
         UserError: if there is no such environment.
         OutputError: if `out` holds something else or other settings, the disk is full, or a
             worker died; the dataset is usable then, too.
@@ -50,8 +51,9 @@ def collect(
     # Here, not above: a spawned worker imports this package and has no use for parquet.
     from goalsight.data.writer import STAGING, DatasetWriter, check_output, recount
 
-    if (config.policy == "agent") != (seeking is not None):
-        raise ValueError(f"policy {config.policy!r} with seeking {seeking}: `agent` needs one")
+    if (config.policy in SEEKERS) != (seeking is not None):
+        who = " and ".join(sorted(SEEKERS))
+        raise ValueError(f"policy {config.policy!r} with seeking {seeking}: {who} need one")
     check_output(config.out)
     try:
         with (
