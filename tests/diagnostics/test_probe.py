@@ -60,6 +60,16 @@ def test_the_error_is_the_length_of_the_error_vector_in_the_labels_unit() -> Non
     assert reading.unit == "m"
     assert reading.rmse == pytest.approx(0.02 * 3**0.5, rel=0.05)
     assert reading.component_rmse == pytest.approx([0.02] * 3, rel=0.08)
+    # Three Gaussian axes: the median length is 1.54 of their standard deviations.
+    assert reading.median == pytest.approx(0.02 * 1.54, rel=0.08)
+
+
+def test_a_few_frames_read_very_wrongly_leave_the_median_as_it_is() -> None:
+    fit, test = held(2000, 0), held(500, 100)
+    test.labels["state.cube_pos"][:5] += 0.5
+    reading = probe(fit, test).find("state.cube_pos")
+    assert reading.rmse > 0.05
+    assert reading.median < 0.002
 
 
 def test_imagined_latents_are_read_with_the_probe_of_the_encoded_ones() -> None:

@@ -25,6 +25,7 @@ def probe(
     out: Path,
     blocks: int = 5,
     windows: int = 1000,
+    frames: int = 4000,
     seed: int = 0,
     device: str = "cpu",
     json: bool = False,
@@ -41,6 +42,8 @@ def probe(
         out: Folder for probe.json and probe.png.
         blocks: Action blocks to imagine ahead.
         windows: Held-out windows to look at; all there are if fewer.
+        frames: Training frames to fit the probes on; an error that shrinks with more of them was
+            the probe's, not the model's.
         seed: Of the choice of windows and of the MLP probe.
         device: Torch device the model runs on.
         json: Print JSON for a machine to read.
@@ -51,9 +54,10 @@ def probe(
     from goalsight.diagnostics import draw_probe, open_subject
     from goalsight.diagnostics import probe as run
 
-    check_counts(blocks=blocks, windows=windows)
+    check_counts(blocks=blocks, windows=windows, frames=frames)
     subject = open_subject(checkpoint, data, device)
-    report = run(subject.to_fit(seed), subject.held_out(blocks, windows, seed), seed=seed)
+    fit, held_out = subject.to_fit(seed, count=frames), subject.held_out(blocks, windows, seed)
+    report = run(fit, held_out, seed=seed)
     finish(subject, out, "probe", report, draw_probe(report), json=json)
 
 

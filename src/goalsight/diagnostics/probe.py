@@ -45,6 +45,9 @@ class Reading:
     """Share of the variance explained, over all components together; None for a constant."""
     rmse: float
     """Root mean squared error, for a vector the length of the error vector, in `unit`."""
+    median: float
+    """Of the same lengths: where it is far below `rmse`, a few frames are read very wrongly, such
+    as those on which a thing is hidden, and most are read well."""
     component_r2: tuple[float | None, ...]
     """(d,) by component."""
     component_rmse: tuple[float, ...]
@@ -101,8 +104,10 @@ class ProbeReport:
         )
 
     def summary(self) -> str:
-        """A table: R2 and error of encoded latents and of the farthest imagined ones."""
-        head = f"{'variable':<18}" + "".join(f"{kind:>8} R2{'error':>12}" for kind in self.probes)
+        """A table: R2, error and its median, of encoded and of the farthest imagined latents."""
+        head = f"{'variable':<18}" + "".join(
+            f"{kind:>8} R2{'error':>12}{'median':>12}" for kind in self.probes
+        )
         if self.blocks:
             head += f"  {self.probes[-1]}, {self.blocks} blocks imagined"
         return "\n".join([head, *map(self._row, self.variables)])
@@ -111,7 +116,10 @@ class ProbeReport:
         readings = [self.find(variable, kind) for kind in self.probes]
         if self.blocks:
             readings.append(self.find(variable, self.probes[-1], "imagined", self.blocks))
-        cells = [f"{r2_text(reading.r2):>11}{error_text(reading):>12}" for reading in readings]
+        cells = [
+            f"{r2_text(one.r2):>11}{error_text(one):>12}{error_text(one, one.median):>12}"
+            for one in readings
+        ]
         return f"{variable:<18}" + "".join(cells)
 
 
@@ -180,7 +188,7 @@ def _read(fitted: Probe, kind: ProbeKind, test: Latents) -> Iterator[Reading]:
         looks.append(("copied", block, encoded[:, 0], then))
     widths = {name: values.shape[-1] for name, values in labels.items()}
     for source, blocks, guess, truth in looks:
-        for name, errors, variances in _score(guess, truth, widths):
+        for name, errors, variances, median in _score(guess, truth, widths):
             yield Reading(
                 variable=name,
                 unit=unit_of(name),
@@ -189,6 +197,7 @@ def _read(fitted: Probe, kind: ProbeKind, test: Latents) -> Iterator[Reading]:
                 blocks=blocks,
                 r2=_r2(sum(errors), sum(variances)),
                 rmse=math.sqrt(sum(errors)),
+                median=median,
                 component_r2=tuple(map(_r2, errors, variances)),
                 component_rmse=tuple(map(math.sqrt, errors)),
             )
@@ -196,13 +205,18 @@ def _read(fitted: Probe, kind: ProbeKind, test: Latents) -> Iterator[Reading]:
 
 def _score(
     guess: Tensor, truth: Tensor, widths: dict[str, int]
-) -> Iterator[tuple[str, list[float], list[float]]]:
-    """Mean squared error and variance of each variable's components, (N, L) against (N, L)."""
-    squared = (guess - truth).double().square().mean(0).tolist()
+) -> Iterator[tuple[str, list[float], list[float], float]]:
+    """Of (N, L) against (N, L), each variable's mean squared error and variance by component.
+
+    And the median length of its error vector.
+    """
+    squared = (guess - truth).double().square()
     variance = truth.double().var(0, correction=0).tolist()
     at = 0
     for name, width in widths.items():
-        yield name, squared[at : at + width], variance[at : at + width]
+        own = squared[:, at : at + width]
+        median = float(own.sum(1).median().sqrt())
+        yield name, own.mean(0).tolist(), variance[at : at + width], median
         at += width
 
 
@@ -236,8 +250,8 @@ def r2_text(r2: float | None) -> str:
     return "-" if r2 is None else f"{r2:.2f}"
 
 
-def error_text(reading: Reading) -> str:
-    """The error with its unit, metres as centimetres.
+def error_text(reading: Reading, value: float | None = None) -> str:
+    """The error with its unit, or another value of that unit; metres as centimetres.
 
     >>> cube = Reading(
     ...     variable="state.cube_pos",
@@ -247,12 +261,14 @@ def error_text(reading: Reading) -> str:
     ...     blocks=0,
     ...     r2=0.9,
     ...     rmse=0.012,
+    ...     median=0.004,
     ...     component_r2=(0.9,),
     ...     component_rmse=(0.012,),
     ... )
-    >>> error_text(cube)
-    '1.20 cm'
+    >>> error_text(cube), error_text(cube, cube.median)
+    ('1.20 cm', '0.40 cm')
     """
+    error = reading.rmse if value is None else value
     if reading.unit == "m":
-        return f"{100 * reading.rmse:.2f} cm"
-    return f"{reading.rmse:.3f} {reading.unit}".rstrip()
+        return f"{100 * error:.2f} cm"
+    return f"{error:.3f} {reading.unit}".rstrip()

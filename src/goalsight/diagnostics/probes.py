@@ -17,7 +17,9 @@ PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 INNER_SHARE = 0.15
 """Share of the fitting episodes on which penalties and training steps are chosen."""
 MLP_UNITS, MLP_STEPS, MLP_BATCH, MLP_RATE = 256, 400, 256, 3e-3
-"""Width, optimiser steps, rows a step and peak learning rate of the MLP probe."""
+"""Width, least optimiser steps, rows a step and peak learning rate of the MLP probe."""
+MLP_VISITS = 10
+"""Times that an MLP probe sees each row at least."""
 LOOK_EVERY = 50
 """Steps between two looks at the inner episodes."""
 
@@ -173,10 +175,11 @@ def _train(x: Tensor, y: Tensor, inner: Tensor, seed: int) -> nn.Module:
             nn.Linear(x.shape[1], MLP_UNITS), nn.ReLU(), nn.Linear(MLP_UNITS, y.shape[1])
         )
     optimiser = torch.optim.AdamW(net.parameters(), lr=MLP_RATE, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, MLP_STEPS)
+    steps = max(MLP_STEPS, MLP_VISITS * len(rows) // MLP_BATCH)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     generator = torch.Generator().manual_seed(seed)
     best, error = net.state_dict(), float("inf")
-    for step in range(1, MLP_STEPS + 1):
+    for step in range(1, steps + 1):
         batch = torch.randint(len(rows), (MLP_BATCH,), generator=generator)
         loss = (net(rows[batch]) - labels[batch]).square().mean()
         optimiser.zero_grad()
@@ -185,7 +188,9 @@ def _train(x: Tensor, y: Tensor, inner: Tensor, seed: int) -> nn.Module:
         schedule.step()
         if step % LOOK_EVERY == 0:
             with torch.no_grad():
-                found = (net(judged) - wanted).square().mean().item()
+                errors = (net(judged) - wanted).square().mean(0)
+            # A label that cannot be read is worth its variance: it must not stop the others.
+            found = errors.clamp(max=1.0).mean().item()
             if found < error:
                 best = {name: value.clone() for name, value in net.state_dict().items()}
                 error = found

@@ -93,9 +93,13 @@ class Subject:
         return self._imagine(windows, blocks, count, seed)
 
     def to_fit(self, seed: int, blocks: int = 0, count: int = FIT_FRAMES) -> Latents:
-        """Latents to fit probes on, of single frames or imagined further ahead; see `imagine`."""
+        """Latents to fit probes on, of single frames or imagined further ahead; see `imagine`.
+
+        More frames than usual come from as many more episodes.
+        """
         order = np.random.default_rng(seed).permutation(self.split.fit)
-        windows = self.windows(np.sort(order[:FIT_EPISODES]), blocks)
+        episodes = FIT_EPISODES * max(1, -(-count // FIT_FRAMES))
+        windows = self.windows(np.sort(order[:episodes]), blocks)
         return self._imagine(windows, blocks, count, seed)
 
     def _imagine(self, windows: Windows, blocks: int, count: int, seed: int) -> Latents:
