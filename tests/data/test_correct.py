@@ -74,8 +74,8 @@ def test_corrections_are_the_same_again_whoever_works(tmp_path: Path) -> None:
     one, two = collected(tmp_path / "1"), collected(tmp_path / "2", workers=2)
     for index in range(8):
         for name in ("action", "observation.state"):
-            values = [dataset.columns([name], [index])[name] for dataset in (one, two)]
-            np.testing.assert_array_equal(*values)
+            alone, shared = (dataset.columns([name], [index])[name] for dataset in (one, two))
+            np.testing.assert_array_equal(alone, shared)
 
 
 def test_who_cannot_be_corrected_is_told_so(

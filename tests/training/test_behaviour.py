@@ -69,10 +69,8 @@ def test_its_gradient_reaches_the_encoder_and_its_weight_switches_it_off(dataset
     assert set(off) == {"loss"}
     on = world_model_losses(model, clip, replace(nothing, behaviour=0.5))
     assert on["loss"].item() == pytest.approx(0.5 * on["behaviour"].item())
-    on["loss"].backward()
-    assert all(weight.grad is not None for weight in model.encoder.parameters())
-    stem = model.encoder.get_submodule("trunk.stem")
-    assert float(stem.weight.grad.abs().sum()) > 0  # type: ignore[union-attr]
+    weights = list(model.encoder.parameters())
+    assert all(bool(slope.any()) for slope in torch.autograd.grad(on["loss"], weights)[:2])
 
 
 def test_every_frame_of_a_window_is_asked_with_the_time_that_it_has_left(dataset: Dataset) -> None:
