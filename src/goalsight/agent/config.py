@@ -125,12 +125,16 @@ class ActorUse:
     """Share of every iteration's plans that owe the actor nothing."""
     likelihood: float = 0.0
     """Weight in the cost of how unlikely the actor finds a plan, see `Unlikely`."""
+    reach: float = 0.0
+    """With `both`: energy from here to the goal beyond which the actor acts alone, since a few
+    blocks toward a far goal tell a search little about what they are good for; 0 searches
+    everywhere. Two pictures that have nothing to do with each other are 2 apart in l2."""
 
     def __post_init__(self) -> None:
         for name, least in (("time_to_goal", 1), ("least_time", 1), ("proposals", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for name in ("proposal_std", "likelihood"):
+        for name in ("proposal_std", "likelihood", "reach"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
         if not 0 <= self.independent < 1:

@@ -12,6 +12,7 @@ from goalsight.agent.actor import Scene, Unlikely, around, as_plan, find_actor, 
 from goalsight.agent.config import AgentConfig
 from goalsight.agent.cost import PlanCost
 from goalsight.agent.macro import MacroPlanner
+from goalsight.energies import energy_unit, goal_energy
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
 from goalsight_planners import Bounds, Cost, Plan, Stop, planner_for
@@ -130,6 +131,7 @@ class Decider:
                 )
             )
         config, search, init = self._config, self._config.planner, warm
+        plans: Tensor | None = None
         if self._actor is not None and config.mode != "search":
             alone = config.mode == "actor"
             plans = propose(
@@ -141,9 +143,10 @@ class Decider:
                 horizon=config.executed_blocks if alone else search.horizon,
                 samples=0 if alone else config.actor.proposals,
             )
-            if alone:
+            within = self._within_reach(scene)
+            if alone or not within.any():
                 self._decisions += 1
-                return as_plan(plans, cost)
+                return as_plan(plans[:, :1], cost)
             init, search = around(plans, warm, search, config.actor)
         planner = self._macro or planner_for(search)
         plan = planner(cost, init, bounds, search, generators, stop=stop)
@@ -151,7 +154,30 @@ class Decider:
         if config.commitment:
             plan, kept = commit(plan, warm, cost, config.commitment)
             self.kept = bool(kept.all())
-        return plan
+        if plans is None or within.all():
+            return plan
+        return choose(within, plan, as_plan(plans[:, :1], cost))
+
+    def _within_reach(self, scene: Scene) -> Tensor:
+        """(B,) whether the goal of each problem is near enough for a search."""
+        config, here = self._config, scene.latents[:, -1]
+        if not config.actor.reach:
+            return torch.ones(len(here), dtype=torch.bool, device=here.device)
+        kind = config.cost.energy
+        energy = goal_energy(here[:, None, None], scene.goal, kind, scene.weights)[:, 0, 0]
+        return energy <= config.actor.reach * energy_unit(kind, self._latent_variance)
+
+
+def choose(first: Tensor, one: Plan, other: Plan) -> Plan:
+    """The first plan of those problems (B,) that are true, the other plan of the rest.
+
+    What was searched stays as it was: mean, spread, elites and history are those of `one`.
+    """
+    return replace(
+        one,
+        actions=torch.where(first[:, None, None, None], one.actions, other.actions),
+        cost=torch.where(first, one.cost, other.cost),
+    )
 
 
 def commit(new: Plan, old: Tensor | None, cost: Cost, margin: float) -> tuple[Plan, Tensor]:
