@@ -145,7 +145,7 @@ class Decider:
             )
             within = self._within_reach(scene)
             if alone or not within.any():
-                self._decisions += 1
+                self._decisions, self.kept = self._decisions + 1, False
                 return as_plan(plans[:, :1], cost)
             init, search = around(plans, warm, search, config.actor)
         planner = self._macro or planner_for(search)

@@ -51,8 +51,7 @@ def collect(
         env: Gymnasium id; `goalsight envs` lists ours, any other is `module:Id-v0`.
         episodes: Episodes the dataset shall have in the end.
         out: Folder of the dataset.
-        policy: play, random, expert, module:function of yours, or agent, which seeks goal images;
-            correct records how the expert goes on wherever the agent got to.
+        policy: play, random, expert, agent, correct (expert after agent) or module:function.
         mix: Several policies instead of one: a name in configs/collect, or a YAML file of yours.
         checkpoint: Of the agent: a checkpoint, a training run, or a shipped name.
         settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
