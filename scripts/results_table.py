@@ -11,6 +11,7 @@ markers; a page with `<!-- suite-core: -->` takes the table of that suite alone.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -107,14 +108,22 @@ def _read(path: Path) -> str:
 
 def main(arguments: list[str]) -> None:
     """Update the README from a demo's folder and files of measurements, or pages from a suite's."""
-    if arguments[0] == "--suite":
-        print(*(f"written: {page}" for page in write_suite(Path(arguments[1]))), sep="\n")
-        return
-    text = replace_block(
-        README.read_text(encoding="utf-8"), "results", results_table(Path(arguments[0]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    if arguments[1:]:
-        text = replace_block(text, "perf", perf_table([Path(name) for name in arguments[1:]]))
+    parser.add_argument("demo", type=Path, nargs="?", help="folder of a demo")
+    parser.add_argument("perf", type=Path, nargs="*", help="output of goalsight perf ... --json")
+    parser.add_argument("--suite", type=Path, help="folder of goalsight bench --suite")
+    given = parser.parse_args(arguments)
+    if (given.demo is None) == (given.suite is None):
+        parser.error("give the folder of a demo, or --suite and that of a suite")
+    if given.suite is not None:
+        print(*(f"written: {page}" for page in write_suite(given.suite)), sep="\n")
+        return
+    page = README.read_text(encoding="utf-8")
+    text = replace_block(page, "results", results_table(given.demo))
+    if given.perf:
+        text = replace_block(text, "perf", perf_table(given.perf))
     README.write_text(text, encoding="utf-8")
 
 
