@@ -13,6 +13,7 @@ import torch
 from goalsight.agent import Agent, AgentConfig
 from goalsight.checkpoint import load_checkpoint
 from goalsight.data import Dataset, Windows
+from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.actor import Actor
 from goalsight.training.data import WindowsConfig
@@ -128,5 +129,17 @@ def test_the_card_says_that_somebody_demonstrated(
 
 def test_a_frozen_encoder_has_nothing_to_learn_from_it(dataset: Dataset, tmp_path: Path) -> None:
     frozen = WorldModelConfig(image_size=32, action_dim=2, frameskip=K, freeze_encoder=True)
-    with pytest.raises(ValueError, match="train an actor on the finished model instead"):
+    with pytest.raises(UserError, match="train an actor on the finished model instead"):
         run(dataset, tmp_path / "run", model=frozen)
+
+
+def test_neither_a_goal_that_is_missing_nor_a_width_without_use_is_passed_over(
+    dataset: Dataset,
+) -> None:
+    plain = Windows(dataset, [0], 4, K).__getitems__(range(4))
+    with pytest.raises(ValueError, match="behaviour needs windows with goals"):
+        world_model_losses(model_with_actor(), plain, BEHAVIOUR)
+    with pytest.raises(ValueError, match="latent is the width of encoder conv"):
+        WorldModel(WorldModelConfig(image_size=32, encoder="conv-grid", latent=24))
+    with pytest.raises(ValueError, match="latent must not be negative"):
+        WorldModelConfig(latent=-1)

@@ -131,7 +131,7 @@ class Decider:
                 )
             )
         config, search, init = self._config, self._config.planner, warm
-        plans: Tensor | None = None
+        within: Tensor | None = None
         if self._actor is not None and config.mode != "search":
             alone = config.mode == "actor"
             plans = propose(
@@ -144,7 +144,7 @@ class Decider:
                 samples=0 if alone else config.actor.proposals,
             )
             within = self._within_reach(scene)
-            if alone or not within.any():
+            if alone or (within is not None and not within.any()):
                 self._decisions, self.kept = self._decisions + 1, False
                 return as_plan(plans[:, :1], cost)
             init, search = around(plans, warm, search, config.actor)
@@ -154,15 +154,15 @@ class Decider:
         if config.commitment:
             plan, kept = commit(plan, warm, cost, config.commitment)
             self.kept = bool(kept.all())
-        if plans is None or within.all():
+        if within is None or within.all():
             return plan
         return choose(within, plan, as_plan(plans[:, :1], cost))
 
-    def _within_reach(self, scene: Scene) -> Tensor:
-        """(B,) whether the goal of each problem is near enough for a search."""
+    def _within_reach(self, scene: Scene) -> Tensor | None:
+        """(B,) whether the goal of each problem is near enough for a search; None if all are."""
         config, here = self._config, scene.latents[:, -1]
         if not config.actor.reach:
-            return torch.ones(len(here), dtype=torch.bool, device=here.device)
+            return None
         kind = config.cost.energy
         energy = goal_energy(here[:, None, None], scene.goal, kind, scene.weights)[:, 0, 0]
         return energy <= config.actor.reach * energy_unit(kind, self._latent_variance)

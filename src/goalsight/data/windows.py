@@ -161,6 +161,12 @@ class Windows(torch.utils.data.Dataset[Clip]):
         """Frames of all the chosen episodes; windows overlap, these are counted once."""
         return len(self._actions)
 
+    @property
+    def last_rows(self) -> NDArray[np.int64]:
+        """(rows,) the last row of the episode that each row is of."""
+        lengths = self.dataset.episodes[self.episodes]
+        return np.repeat(np.cumsum(lengths) - 1, lengths)
+
     def pictures(self, rows: NDArray[np.int64]) -> Tensor:
         """Frames by row, (B, T) to (B, T, C, H, W) with channels-last strides."""
         return self._store.gather(rows).permute(0, 1, 4, 2, 3)

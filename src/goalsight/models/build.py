@@ -28,6 +28,8 @@ def build_encoder(config: WorldModelConfig) -> Encoder:
     kind = config.encoder.partition(":")[0]  # timm:NAME is of the kind timm
     if kind not in ENCODERS:
         raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}, got {config.encoder!r}")
+    if config.latent and kind != "conv":
+        raise ValueError(f"latent is the width of encoder conv, encoder {kind} has its own")
     return ENCODERS[kind](config)
 
 

@@ -19,7 +19,7 @@ class WorldModelConfig:
     size: Size = "tiny"
     """Sets every width and depth: tiny 0.9M parameters, small about 4M, base about 16M."""
     latent: int = 0
-    """D, dimensions of a pooled latent; 0 for the size's."""
+    """D, dimensions of the latent of encoder `conv`; 0 for the size's."""
     image_size: int = 64
     """Height and width of the pictures [pixels], a multiple of 16."""
     action_dim: int = 4
@@ -56,6 +56,8 @@ class WorldModelConfig:
                 f"action_dim and frameskip must be positive, got {self.action_dim} and "
                 f"{self.frameskip}"
             )
+        if self.latent < 0:
+            raise ValueError(f"latent must not be negative, got {self.latent}")
         if self.proprio_dim < 0 or not 1 <= self.context <= 3:
             raise ValueError(
                 f"proprio_dim must not be negative and context in [1, 3], got "

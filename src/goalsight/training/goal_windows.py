@@ -50,8 +50,7 @@ class GoalWindows(torch.utils.data.Dataset[Clip]):
             seed: of the goals.
         """
         self._windows, self._furthest, self._seed = windows, furthest, seed
-        lengths = windows.dataset.episodes[windows.episodes]
-        self._last = np.repeat(np.cumsum(lengths) - 1, lengths)
+        self._last = windows.last_rows
 
     def __len__(self) -> int:
         """Number of windows."""

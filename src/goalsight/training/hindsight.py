@@ -113,8 +113,7 @@ class HindsightPairs(torch.utils.data.Dataset[Clip]):
         columns = windows.dataset.columns([layout.ACTION], episodes)
         self.actions = torch.from_numpy(columns[layout.ACTION])
         """(rows, A) of all control steps."""
-        lengths = windows.dataset.episodes[windows.episodes]
-        self._last = np.repeat(np.cumsum(lengths) - 1, lengths)
+        self._last = windows.last_rows
         first = windows.rows([0])[0]
         self._steps = np.arange(int(first[1] - first[0]))
         self._moves = torch.ones(self.actions.shape[1])

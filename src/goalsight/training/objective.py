@@ -64,7 +64,7 @@ def world_model_losses(
 
     Raises:
         ValueError: if the clip is shorter than two frames, or the objective asks for what is not
-            there: targets, or an inverse head.
+            there: targets, an inverse head, or windows with goals.
     """
     _check(model, clip, config, targets)
     z, there = _encode(model, clip)
@@ -93,6 +93,8 @@ def world_model_losses(
 def _check(model: WorldModel, clip: Clip, config: ObjectiveConfig, targets: Targets | None) -> None:
     if clip.length < 2:
         raise ValueError(f"a window needs at least 2 frames, got {clip.length}")
+    if config.behaviour > 0 and not isinstance(clip, GoalClip):
+        raise ValueError("behaviour needs windows with goals; see GoalWindows")
     if targets is None and config.anti_collapse in WITH_TARGET_ENCODER and encoder_learns(model):
         raise ValueError(
             f"anti_collapse {config.anti_collapse} needs a target encoder; pass make_targets(...)"

@@ -60,11 +60,6 @@ class TrainConfig:
                 f"rollout_steps {objective.rollout_steps} needs windows of more frames than "
                 f"{frames}; give --windows.frames {objective.rollout_steps + 1}, or fewer steps"
             )
-        if objective.behaviour > 0 and self.model.freeze_encoder:
-            raise ValueError(
-                "behaviour is there to train the encoder, which freeze_encoder keeps as it is; "
-                "train an actor on the finished model instead (--config actor)"
-            )
         if not self.model.inverse and (objective.inverse_encoded or objective.inverse_predicted):
             raise ValueError(
                 "a model without an inverse head recovers no actions; set "
@@ -124,11 +119,16 @@ def prepare(
 
     Raises:
         DatasetError: if the dataset is damaged, too short, or has other actions than the config.
-        UserError: if the model cannot be built.
+        UserError: if the model cannot be built, or has nothing that its objective could train.
     """
     data = _read(dataset, config)
     module = _module(config, data, timer)
     if not encoder_learns(module.model):
+        if config.objective.behaviour > 0:
+            raise UserError(
+                "--objective.behaviour is there to train the encoder, and nothing of this one is "
+                "trained; train an actor on the finished model instead (--config actor)"
+            )
         data.remember_latents(module.model)
     return data, module
 

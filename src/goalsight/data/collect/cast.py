@@ -111,9 +111,7 @@ class Cast:
         observation = agent.observation
         for _ in range(int(rng.integers(self._config.steps))):
             observation, *_ = self._env.step(agent.act(observation))
-        options = {"state": env.solver_state(), "goal_state": env.goal_state}
-        options |= {"factors": factors} if factors else {}
-        observation, _ = self._env.reset(options=options)
+        observation = self._restart(env.solver_state(), factors)
         style = ours.Style(noise=CORRECTING_NOISE, lapse=0.0)
         expert = ours.make_behaviour(CORRECTOR, self._env, rng, style)
         expert.reset()
@@ -132,12 +130,17 @@ class Cast:
         begin = getattr(policy, "start", None)
         state = None if begin is None else begin(start_rng)
         if state is not None:
-            goal = self._env.unwrapped.goal_state  # type: ignore[attr-defined]
-            options = {"state": state, "goal_state": goal}
-            options |= {"factors": factors} if factors else {}
-            observation, _ = self._env.reset(options=options)
+            observation = self._restart(state, factors)
         policy.reset()
         return Beginning(observation, lambda _: policy.act(), steps, factors=factors)
+
+    def _restart(self, state: NDArray[np.float64], factors: dict[str, Any]) -> dict[str, Any]:
+        """The first observation of an episode from a state (S,) on, its goal and factors kept."""
+        goal = self._env.unwrapped.goal_state  # type: ignore[attr-defined]
+        options = {"state": state, "goal_state": goal}
+        options |= {"factors": factors} if factors else {}
+        observation: dict[str, Any] = self._env.reset(options=options)[0]
+        return observation
 
     def recorded_name(self, episode: int) -> str | None:
         """Who acts, for the episode's record; None where the dataset says it once for all."""
