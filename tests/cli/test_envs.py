@@ -69,7 +69,7 @@ def test_a_file_that_names_no_factors_is_said_in_one_line(
     assert main(["collect", *arguments, "--factors", str(path)]) == 2
     assert message in capsys.readouterr().err
     assert main(["collect", *arguments, "--factors", "mlid"]) == 2
-    assert "give a YAML file or one of: mild, ood-visual" in capsys.readouterr().err
+    assert "give a YAML file or one of: mild, looks, ood-visual" in capsys.readouterr().err
 
 
 def test_steps_a_second_are_printed_for_every_task(capsys: pytest.CaptureFixture[str]) -> None:

@@ -199,7 +199,7 @@ def test_fixing_one_factor_leaves_the_draws_of_the_others() -> None:
 @pytest.mark.parametrize(
     ("factors", "message"),
     [
-        ("ood-visul", "no level 'ood-visul'; there are: mild, ood-visual, ood-physics"),
+        ("ood-visul", "no level 'ood-visul'; there are: mild, looks, ood-visual, ood-physics"),
         ({"cube.size": 0.5}, "factor cube.size is 0.02 to 0.037 m, got 0.5"),
         ({"cube.size": (0.03, 0.02)}, "the range (0.03, 0.02) ends below its beginning"),
         ({"cube.colour": (0.1, 0.2)}, "factor cube.colour is 3 numbers, 0 to 1, got (0.1, 0.2)"),
