@@ -129,12 +129,16 @@ class ActorUse:
     """With `both`: energy from here to the goal beyond which the actor acts alone, since a few
     blocks toward a far goal tell a search little about what they are good for; 0 searches
     everywhere. Two pictures that have nothing to do with each other are 2 apart in l2."""
+    stall: float = 0.0
+    """Where the actor acts alone and the goal is beyond `reach`: energy from the last decision's
+    picture to this one up to which hardly anything has moved, so that it does a block drawn from
+    what it knows instead of its likeliest, which would change as little again; 0 never does."""
 
     def __post_init__(self) -> None:
         for name, least in (("time_to_goal", 1), ("least_time", 1), ("proposals", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for name in ("proposal_std", "likelihood", "reach"):
+        for name in ("proposal_std", "likelihood", "reach", "stall"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
         if not 0 <= self.independent < 1:

@@ -15,6 +15,7 @@ from goalsight.agent.macro import MacroPlanner
 from goalsight.energies import energy_unit, goal_energy
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
+from goalsight.models.heads.actor import Actor
 from goalsight_planners import Bounds, Cost, Plan, Stop, planner_for
 
 __all__ = ["Decider", "Scene", "commit"]
@@ -52,6 +53,7 @@ class Decider:
     def clear(self) -> None:
         """Forget an episode."""
         self._goal, self._decisions = 0, 0
+        self._seen: Tensor | None = None
         self.kept = False
         """Whether the last decision kept the plan of the one before."""
 
@@ -132,21 +134,14 @@ class Decider:
             )
         config, search, init = self._config, self._config.planner, warm
         within: Tensor | None = None
+        own: Tensor | None = None
         if self._actor is not None and config.mode != "search":
-            alone = config.mode == "actor"
-            plans = propose(
-                self._model,
-                self._actor,
-                scene,
-                generators,
-                time=self._time,
-                horizon=config.executed_blocks if alone else search.horizon,
-                samples=0 if alone else config.actor.proposals,
-            )
             within = self._within_reach(scene)
-            if alone or (within is not None and not within.any()):
+            plans = self._proposals(self._actor, scene, generators, self._stalled(scene, within))
+            own = plans[:, :1]
+            if config.mode == "actor" or (within is not None and not within.any()):
                 self._decisions, self.kept = self._decisions + 1, False
-                return as_plan(plans[:, :1], cost)
+                return as_plan(own, cost)
             init, search = around(plans, warm, search, config.actor)
         planner = self._macro or planner_for(search)
         plan = planner(cost, init, bounds, search, generators, stop=stop)
@@ -154,12 +149,53 @@ class Decider:
         if config.commitment:
             plan, kept = commit(plan, warm, cost, config.commitment)
             self.kept = bool(kept.all())
-        if within is None or within.all():
+        if own is None or within is None or within.all():
             return plan
-        return choose(within, plan, as_plan(plans[:, :1], cost))
+        return choose(within, plan, as_plan(own, cost))
+
+    def _proposals(
+        self,
+        actor: Actor,
+        scene: Scene,
+        generators: Sequence[torch.Generator],
+        stalled: Tensor | None,
+    ) -> Tensor:
+        """(B, N, H, K, A) plans of the actor, the one that it would do first.
+
+        That is its likeliest, but a drawn one for problems (B,) that are stalled.
+        """
+        config, alone = self._config, self._config.mode == "actor"
+        drawn = 0 if alone else config.actor.proposals
+        plans = propose(
+            self._model,
+            actor,
+            scene,
+            generators,
+            time=self._time,
+            horizon=config.executed_blocks if alone else config.planner.horizon,
+            samples=drawn if stalled is None else max(drawn, 1),
+        )
+        if stalled is None:
+            return plans
+        first = torch.where(stalled[:, None, None, None, None], plans[:, 1:2], plans[:, :1])
+        return torch.cat([first, plans[:, 1 : 1 + drawn]], dim=1)
+
+    def _stalled(self, scene: Scene, within: Tensor | None) -> Tensor | None:
+        """(B,) where hardly anything moved since the last decision; None if nowhere far off."""
+        config, here, seen = self._config, scene.latents[:, -1], self._seen
+        if not config.actor.stall:
+            return None
+        self._seen = here
+        if seen is None or (within is None and config.mode == "both"):
+            return None
+        kind = config.cost.energy
+        moved = goal_energy(here[:, None, None], seen, kind)[:, 0, 0]
+        still = moved <= config.actor.stall * energy_unit(kind, self._latent_variance)
+        still = still if within is None else still & ~within
+        return still if still.any() else None
 
     def _within_reach(self, scene: Scene) -> Tensor | None:
-        """(B,) whether the goal of each problem is near enough for a search; None if all are."""
+        """(B,) whether the goal of each problem is near; None if nobody asks."""
         config, here = self._config, scene.latents[:, -1]
         if not config.actor.reach:
             return None
