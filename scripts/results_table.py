@@ -6,7 +6,8 @@
 The first reads `results.json` of the benchmarks in a demo's folder and the output of `goalsight
 perf collect --json` and `goalsight perf plan --json`. The second reads the table that `goalsight
 bench --suite` wrote, for README.md and docs/benchmark.md. Both replace what stands between the
-markers; a page with `<!-- suite-core: -->` takes the table of that suite alone.
+markers; a page with `<!-- suite-core: -->` takes the table of that suite alone, and with `--place
+NAME` those of another run of it go between markers of that name.
 """
 
 from __future__ import annotations
@@ -77,8 +78,13 @@ def replace_block(text: str, name: str, content: str) -> str:
     return pattern.sub(lambda found: f"{found[1]}\n{content}\n\n{found[2]}", text)
 
 
-def write_suite(run: Path, pages: Sequence[Path] = PAGES) -> list[Path]:
+def write_suite(run: Path, pages: Sequence[Path] = PAGES, place: str = "") -> list[Path]:
     """Put a suite's table between the markers of the pages that have them; returns those pages.
+
+    Args:
+        run: folder of the suite.
+        pages: that may have them.
+        place: name of the markers; that of the suite, or of any suite, by default.
 
     Raises:
         SystemExit: if the suite has no table yet, or no page has a place for it.
@@ -87,16 +93,18 @@ def write_suite(run: Path, pages: Sequence[Path] = PAGES) -> list[Path]:
     table, written = _read(run / "suite.md").strip(), []
     for page in pages:
         before = page.read_text(encoding="utf-8") if page.is_file() else ""
-        places = [place for place in ("suite", f"suite-{name}") if f"<!-- {place}:" in before]
+        wanted = (place,) if place else ("suite", f"suite-{name}")
+        found = [one for one in wanted if f"<!-- {one}:" in before]
         after = before
-        for place in places:
-            after = replace_block(after, place, table)
-        if places:
+        for one in found:
+            after = replace_block(after, one, table)
+        if found:
             page.write_text(after, encoding="utf-8")
             written.append(page)
     if not written:
         names = " or ".join(page.name for page in pages)
-        sys.exit(f"no place for {name} in {names}: add `<!-- suite: -->` and `<!-- /suite -->`")
+        marks = place or "suite"
+        sys.exit(f"no place for {name} in {names}: add `<!-- {marks}: -->` and `<!-- /{marks} -->`")
     return written
 
 
@@ -114,11 +122,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("demo", type=Path, nargs="?", help="folder of a demo")
     parser.add_argument("perf", type=Path, nargs="*", help="output of goalsight perf ... --json")
     parser.add_argument("--suite", type=Path, help="folder of goalsight bench --suite")
+    parser.add_argument("--place", default="", help="name of the markers that a suite goes between")
     given = parser.parse_args(arguments)
     if (given.demo is None) == (given.suite is None):
         parser.error("give the folder of a demo, or --suite and that of a suite")
     if given.suite is not None:
-        print(*(f"written: {page}" for page in write_suite(given.suite)), sep="\n")
+        print(
+            *(f"written: {page}" for page in write_suite(given.suite, place=given.place)), sep="\n"
+        )
         return
     page = README.read_text(encoding="utf-8")
     text = replace_block(page, "results", results_table(given.demo))

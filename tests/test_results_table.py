@@ -46,6 +46,18 @@ def test_markers_of_one_suite_take_no_other(run: Path, tmp_path: Path) -> None:
     assert "| push-near |\n\n<!-- /suite-core -->\n<!-- suite-ood: -->\nold" in page.read_text()
 
 
+def test_a_place_of_its_own_is_for_another_run_of_the_suite(run: Path, tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text(
+        "<!-- suite-core: -->\nold\n<!-- /suite-core -->\n<!-- mine: -->\n<!-- /mine -->\n"
+    )
+    results_table.write_suite(run, [page], place="mine")
+    assert "<!-- suite-core: -->\nold" in page.read_text()
+    assert "| push-near |\n\n<!-- /mine -->" in page.read_text()
+    with pytest.raises(SystemExit, match="add `<!-- theirs: -->`"):
+        results_table.write_suite(run, [page], place="theirs")
+
+
 def test_without_markers_or_a_finished_suite_it_says_so(run: Path, tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("# A\n")
