@@ -46,29 +46,29 @@ def indices(goals: Goals, *seen: tuple[float, ...]) -> list[int]:
 
 def test_the_next_goal_comes_at_a_share_of_the_first_energy_and_the_last_stays() -> None:
     """Ten units away, squared: 0.25 of the energy is five units; jumps, so that none is near."""
-    goals = goals_at((10.0, 0.0), (10.0, 50.0), switch=0.25, stall=0)
+    goals = goals_at((10.0, 0.0), (10.0, 50.0), switch=0.25, patience=0)
     assert indices(goals, (0.0, 0.0), (4.9, 0.0)) == [0, 0]
-    goals = goals_at((10.0, 0.0), (10.0, 50.0), switch=0.25, stall=0)
+    goals = goals_at((10.0, 0.0), (10.0, 50.0), switch=0.25, patience=0)
     assert indices(goals, (0.0, 0.0), (5.0, 0.0), (10.0, 50.0), (0.0, 0.0)) == [0, 1, 1, 1]
     assert torch.equal(goals.current, at(10.0, 50.0))
 
 
 def test_a_goal_within_one_decisions_motion_is_reached() -> None:
     """Steps of 2: at 8 the goal at 10 is as far as what was seen before."""
-    goals = goals_at((10.0,), (90.0,), switch=0.0, stall=0)
+    goals = goals_at((10.0,), (90.0,), switch=0.0, patience=0)
     assert indices(goals, (0.0,), (2.0,), (4.0,), (6.0,), (8.0,)) == [0, 0, 0, 0, 1]
 
 
 def test_a_goal_that_comes_no_nearer_is_given_up() -> None:
-    goals = goals_at((10.0,), (90.0,), switch=0.0, stall=3)
+    goals = goals_at((10.0,), (90.0,), switch=0.0, patience=3)
     still = (4.0,)
     assert indices(goals, (0.0,), still, still, still, still) == [0, 0, 0, 0, 1]
-    patient = goals_at((10.0,), (90.0,), switch=0.0, stall=0)
+    patient = goals_at((10.0,), (90.0,), switch=0.0, patience=0)
     assert set(indices(patient, *[still] * 40)) == {0}
 
 
 def test_waiting_begins_anew_with_every_goal_and_every_progress() -> None:
-    goals = goals_at((100.0,), (-100.0,), (0.0,), switch=0.0, stall=2)
+    goals = goals_at((100.0,), (-100.0,), (0.0,), switch=0.0, patience=2)
     seen = [(0.0,), (0.0,), (1.5,), (1.5,), (1.5,), (1.5,), (1.5,), (1.5,)]
     #       far      wait    nearer  wait    over    wait    over
     assert indices(goals, *seen) == [0, 0, 0, 0, 1, 1, 2, 2]
@@ -80,7 +80,7 @@ def test_goals_that_are_reached_already_are_passed_in_one_look() -> None:
 
 
 def test_the_energy_is_to_the_goal_whose_turn_it_is() -> None:
-    goals = goals_at((2.0,), (5.0,), switch=0.5, stall=0)
+    goals = goals_at((2.0,), (5.0,), switch=0.5, patience=0)
     assert goals.energy(at(0.0)) == 4.0
     goals.look(at(2.0), BLANK)
     assert goals.energy(at(2.0)) == 9.0
@@ -117,7 +117,7 @@ def weights_of(goals: Goals) -> list[float]:
 def test_the_change_is_from_the_first_picture_of_each_goals_turn() -> None:
     left, right = BLANK.copy(), BLANK.copy()
     left[:, :16], right[:, 16:] = 255, 255
-    config = AgentConfig(cost=CostConfig(region="change"), sequence=SequenceConfig(stall=0))
+    config = AgentConfig(cost=CostConfig(region="change"), sequence=SequenceConfig(patience=0))
     latents = torch.tensor([1.0, 5.0])[:, None, None].expand(2, 4, 3)
     goals = Goals(np.stack([left, right]), latents, config, latent_variance=1.0)
     assert weights_of(goals) == []

@@ -25,10 +25,11 @@ def test_a_planner_is_named_and_brings_its_own_settings() -> None:
 
 
 def test_settings_of_the_cost_and_of_the_sequence_go_by_their_own_names() -> None:
-    config = agent_config("energy=cosine,aggregate=prefix,trust=3,decoded=2,variables=a+b,stall=4")
+    text = "energy=cosine,aggregate=prefix,trust=3,decoded=2,variables=a+b,patience=4"
+    config = agent_config(text)
     assert (config.cost.energy, config.cost.aggregate, config.trust) == ("cosine", "prefix", 3.0)
     assert config.cost.decoded_variables == ("a", "b")
-    assert config.sequence.stall == 4
+    assert config.sequence.patience == 4
     assert agent_config("delay=0.02,running=0.02,trust=2,energy=l2") == AgentConfig()
 
 
@@ -75,7 +76,7 @@ def test_a_switch_is_true_or_false_and_not_any_text_that_is_not_empty() -> None:
         ("latent=0", "latent, decoded and distance are all 0"),
         ("variables=state.cube_pos", "need a weight: set decoded above 0"),
         ("switch=1", r"switch must be in \[0, 1\), got 1.0"),
-        ("stall=-1", "stall must be >= 0, got -1"),
+        ("patience=-1", "patience must be >= 0, got -1"),
         ("planner=best", "no planner 'best'; there are: cem, icem"),
         ("planner=cem,temperature=1", "no agent setting 'temperature'"),
     ],

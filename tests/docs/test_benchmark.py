@@ -22,7 +22,7 @@ def test_an_example_on_the_page_is_the_file_to_the_letter(name: str) -> None:
 
 
 def test_tables_have_a_place_that_the_scripts_find() -> None:
-    for name in ("suite", "switches"):
+    for name in ("suite-core", "suite-ood", "suite-arm-vjepa", "switches"):
         assert re.search(rf"<!-- {name}:[^\n]*-->\n.*?<!-- /{name} -->", TEXT, re.S), name
 
 

@@ -95,14 +95,14 @@ class SequenceConfig:
     switch: float = 0.2
     """Next at this share of the energy that the goal had when its turn came; also when the goal is
     no farther than what was seen at the last decision."""
-    stall: int = 8
+    patience: int = 8
     """Next after this many decisions that came no nearer; 0 waits for ever."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.switch < 1:
             raise ValueError(f"switch must be in [0, 1), got {self.switch}")
-        if self.stall < 0:
-            raise ValueError(f"stall must be >= 0, got {self.stall}")
+        if self.patience < 0:
+            raise ValueError(f"patience must be >= 0, got {self.patience}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,7 +103,7 @@ class Goals:
             self._least, self._waited = energy, 0
         else:
             self._waited += 1
-        if energy <= rule.switch * self._first or (0 < rule.stall <= self._waited):
+        if energy <= rule.switch * self._first or (0 < rule.patience <= self._waited):
             return True
         # No farther than one decision's motion: nearer than this the search cannot aim.
         return self._seen is not None and energy <= self._distance(latent, self._seen) / self._unit

@@ -57,7 +57,7 @@ def plan(
 
     Writes plan.json (actions, energies, distances, latencies), rollout.mp4, filmstrip.png with
     the goal beside it, and goal.png. Of several goals the next one's turn comes when the one
-    before is reached or out of reach (settings switch and stall).
+    before is reached or out of reach (settings switch and patience).
 
     Args:
         checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
