@@ -1,8 +1,16 @@
-"""What all tests share: a slow moment of a busy machine is not a failure of a law."""
+"""What all tests share: the same random numbers, and time: a busy machine is not a failure."""
 
 from __future__ import annotations
 
+import pytest
+import torch
 from hypothesis import settings
 
 settings.register_profile("goalsight", deadline=None)
 settings.load_profile("goalsight")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Begin at the same random numbers, whichever test ran before in this process."""
+    torch.manual_seed(0)
