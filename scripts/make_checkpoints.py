@@ -149,7 +149,8 @@ def make(recipe: Recipe, out: Path, *, only: str = "", minutes: float = float("i
 def ship(recipe: Recipe, folder: Path, shipped: Path = SHIPPED) -> None:
     """Copy the result to where goalsight finds it by name, with what made it in the card."""
     loaded = load_checkpoint(find_checkpoint(folder / recipe.ships))
-    steps = [{"step": name, **asdict(step)} for name, step in read_done(folder).items()]
+    done = read_done(folder)  # of an earlier recipe, too, which this one may have grown out of
+    steps = [{"step": step.name, **asdict(done[step.name])} for step in recipe.steps]
     card = {**loaded.card, "about": recipe.about, "recipe": steps}
     save_checkpoint(shipped / recipe.name, loaded.model, card)
     total = sum(step["minutes"] for step in steps)

@@ -79,10 +79,12 @@ def test_a_step_that_fails_stops_the_recipe_and_is_not_called_done(tmp_path: Pat
 def test_what_is_shipped_is_the_model_with_its_recipe_on_the_card(tmp_path: Path) -> None:
     model = WorldModel(WorldModelConfig(size="tiny", image_size=32))
     save_checkpoint(tmp_path / "small/model", model, card={"labels_used": []})
-    content = {"data": {"command": "collect", "minutes": 1.5, "finished": True}}
+    ran = {"command": "collect", "minutes": 1.5, "finished": True}
+    content = {"left-out-since": ran, "data": ran}
     (tmp_path / "small/done.json").write_text(json.dumps(content))
-    ship(recipe(), tmp_path / "small", tmp_path / "shipped")
+    ship(recipe(("data", "collect")), tmp_path / "small", tmp_path / "shipped")
     shipped = load_checkpoint(tmp_path / "shipped/small")
     assert shipped.sha256 == load_checkpoint(tmp_path / "small/model").sha256
+    assert [step["step"] for step in shipped.card["recipe"]] == ["data"]
     assert shipped.card["recipe"][0]["minutes"] == 1.5
     assert shipped.card["about"] == "nothing much"
