@@ -1,4 +1,4 @@
-"""An actor that stands still far from the goal does something else than it would do again."""
+"""An agent that stands still where it is not done does something else than it would do again."""
 
 from __future__ import annotations
 
@@ -26,9 +26,16 @@ def scene(moved: float = 0.0) -> Scene:
     return replace(scene, goal=goal, latents=scene.latents + moved)
 
 
-def second_plan(stall: float, *, moved: float = 0.0, reach: float = 0.5, mode: Mode) -> Plan:
+def second_plan(
+    stall: float,
+    *,
+    moved: float = 0.0,
+    reach: float = 0.5,
+    arrived: float = 0.05,
+    mode: Mode,
+) -> Plan:
     """What is done after a decision that moved the latents so far."""
-    use = replace(USE, reach=reach, stall=stall)
+    use = replace(USE, reach=reach, stall=stall, arrived=arrived)
     config = replace(BASE, mode=mode, planner=replace(SEARCH, block=K), actor=use)
     decider, generators = Decider(MODEL, config, "tests"), streams(1, 2)
     for seen in (scene(), scene(moved)):
@@ -38,7 +45,7 @@ def second_plan(stall: float, *, moved: float = 0.0, reach: float = 0.5, mode: M
 
 
 @pytest.mark.parametrize("mode", ["actor", "both"])
-def test_where_nothing_moved_and_the_goal_is_far_a_block_is_drawn(mode: Mode) -> None:
+def test_where_nothing_moved_a_block_is_drawn(mode: Mode) -> None:
     plain, drawn = second_plan(0.0, mode=mode), second_plan(0.1, mode=mode)
     # At the goal standing still is right; the batch is larger, which rounds differently.
     assert torch.allclose(drawn.actions[0], plain.actions[0], atol=1e-6)
@@ -52,11 +59,19 @@ def test_where_something_moved_nothing_changes(mode: Mode) -> None:
     assert torch.equal(same.actions, plain.actions)
 
 
-def test_without_a_reach_an_actor_alone_may_stall_anywhere_and_a_search_nowhere() -> None:
-    plain, drawn = (second_plan(stall, reach=0.0, mode="actor") for stall in (0.0, 0.1))
-    assert (drawn.actions != plain.actions).flatten(1).any(dim=1).all()
-    plain, same = (second_plan(stall, reach=0.0, mode="both") for stall in (0.0, 0.1))
-    assert torch.equal(same.actions, plain.actions)
+@pytest.mark.parametrize("reach", [0.0, 100.0])
+def test_a_search_that_stalls_gives_way_to_a_block_of_the_actor(reach: float) -> None:
+    plain, drawn = (second_plan(stall, reach=reach, mode="both") for stall in (0.0, 0.1))
+    assert torch.allclose(drawn.actions[0], plain.actions[0], atol=1e-6)
+    alone = second_plan(0.1, reach=0.5, mode="both")  # beyond reach the same block is drawn
+    assert torch.equal(drawn.actions[1], alone.actions[1])
+    assert not torch.allclose(drawn.actions[1], plain.actions[1], atol=1e-2)
+
+
+def test_what_has_arrived_may_stand_still() -> None:
+    plain, same = (second_plan(0.1, arrived=arrived, mode="both") for arrived in (0.05, 100.0))
+    assert not torch.equal(same.actions[1], plain.actions[1])
+    assert torch.equal(same.actions, second_plan(0.0, mode="both").actions)
 
 
 def test_an_episode_begins_with_nothing_seen() -> None:

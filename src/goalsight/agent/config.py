@@ -130,15 +130,17 @@ class ActorUse:
     blocks toward a far goal tell a search little about what they are good for; 0 searches
     everywhere. Two pictures that have nothing to do with each other are 2 apart in l2."""
     stall: float = 0.0
-    """Where the actor acts alone and the goal is beyond `reach`: energy from the last decision's
-    picture to this one up to which hardly anything has moved, so that it does a block drawn from
-    what it knows instead of its likeliest, which would change as little again; 0 never does."""
+    """Share of the energy to the goal: where less has moved since the last decision, the actor does
+    a block drawn from what it knows, since its likeliest, or a search around that, would change as
+    little again; 0 never does."""
+    arrived: float = 0.05
+    """Energy to the goal up to which standing still is no stall."""
 
     def __post_init__(self) -> None:
         for name, least in (("time_to_goal", 1), ("least_time", 1), ("proposals", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for name in ("proposal_std", "likelihood", "reach", "stall"):
+        for name in ("proposal_std", "likelihood", "reach", "stall", "arrived"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
         if not 0 <= self.independent < 1:

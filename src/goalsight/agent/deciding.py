@@ -136,8 +136,10 @@ class Decider:
         within: Tensor | None = None
         own: Tensor | None = None
         if self._actor is not None and config.mode != "search":
-            within = self._within_reach(scene)
-            plans = self._proposals(self._actor, scene, generators, self._stalled(scene, within))
+            within, stalled = self._within_reach(scene), self._stalled(scene)
+            if stalled is not None:
+                within = ~stalled if within is None else within & ~stalled
+            plans = self._proposals(self._actor, scene, generators, stalled)
             own = plans[:, :1]
             if config.mode == "actor" or (within is not None and not within.any()):
                 self._decisions, self.kept = self._decisions + 1, False
@@ -180,28 +182,33 @@ class Decider:
         first = torch.where(stalled[:, None, None, None, None], plans[:, 1:2], plans[:, :1])
         return torch.cat([first, plans[:, 1 : 1 + drawn]], dim=1)
 
-    def _stalled(self, scene: Scene, within: Tensor | None) -> Tensor | None:
-        """(B,) where hardly anything moved since the last decision; None if nowhere far off."""
-        config, here, seen = self._config, scene.latents[:, -1], self._seen
-        if not config.actor.stall:
+    def _stalled(self, scene: Scene) -> Tensor | None:
+        """(B,) where hardly any of the way that is left was gone since the last decision.
+
+        None if nowhere, and at an episode's first decision.
+        """
+        use, here, seen = self._config.actor, scene.latents[:, -1], self._seen
+        if not use.stall:
             return None
         self._seen = here
-        if seen is None or (within is None and config.mode == "both"):
+        if seen is None:
             return None
-        kind = config.cost.energy
-        moved = goal_energy(here[:, None, None], seen, kind)[:, 0, 0]
-        still = moved <= config.actor.stall * energy_unit(kind, self._latent_variance)
-        still = still if within is None else still & ~within
+        left = self._energy(here, scene.goal, scene.weights)
+        still = (left > use.arrived) & (self._energy(here, seen) <= use.stall * left)
         return still if still.any() else None
 
     def _within_reach(self, scene: Scene) -> Tensor | None:
         """(B,) whether the goal of each problem is near; None if nobody asks."""
-        config, here = self._config, scene.latents[:, -1]
-        if not config.actor.reach:
+        if not self._config.actor.reach:
             return None
-        kind = config.cost.energy
-        energy = goal_energy(here[:, None, None], scene.goal, kind, scene.weights)[:, 0, 0]
-        return energy <= config.actor.reach * energy_unit(kind, self._latent_variance)
+        here = scene.latents[:, -1]
+        return self._energy(here, scene.goal, scene.weights) <= self._config.actor.reach
+
+    def _energy(self, here: Tensor, there: Tensor, weights: Tensor | None = None) -> Tensor:
+        """(B,) between latents (B, P, D), in units of the training data's variance."""
+        kind = self._config.cost.energy
+        energy = goal_energy(here[:, None, None], there, kind, weights)[:, 0, 0]
+        return energy / energy_unit(kind, self._latent_variance)
 
 
 def choose(first: Tensor, one: Plan, other: Plan) -> Plan:
