@@ -56,13 +56,14 @@ def centred(arm_env: OneCubeEnv) -> OneCubeEnv:
 @example(
     seed=0, script=[((0.0,) * 4, 3), ((-1.0, -1.0, 1.0, -1.0), 12), ((1.0, -1.0, -1.0, 1.0), 9)]
 )
+@example(seed=1, script=[((0.0, -1.0, -1.0, -1.0), 6)])
 def test_no_actions_bring_the_arm_out_of_workspace_or_joint_limits(
     blind: ArmEnv, seed: int, script: list[tuple[tuple[float, ...], int]]
 ) -> None:
     arm, data = blind.arm, blind.data
     blind.reset(seed=seed)
     cabinet = mujoco.mj_name2id(blind.model, mujoco.mjtObj.mjOBJ_GEOM, "cabinet_roof") >= 0
-    past = AT_THE_CABINET if cabinet else OVERSHOOT
+    past, pressed = (AT_THE_CABINET, 3e-3) if cabinet else (OVERSHOOT, 2e-3)
     for values, steps in script:
         for _ in range(steps):
             fingertip = act(blind, *values)
@@ -71,8 +72,9 @@ def test_no_actions_bring_the_arm_out_of_workspace_or_joint_limits(
             for joints in (data.qpos[arm.qpos], data.ctrl[arm.ctrl]):
                 assert (joints >= arm.limits[:, 0]).all()
                 assert (joints <= arm.limits[:, 1]).all()
-            # Limits are soft: a cube, or the roof, may press a finger over its own for a moment.
-            assert -2e-3 < arm.opening(data) < (0.083 if cabinet else 0.082)
+            # Limits are soft: a cube may press a finger over its own for a moment, and more so
+            # where it leans on a cabinet, whose roof presses, too.
+            assert -pressed < arm.opening(data) < 0.08 + pressed
     assert np.isfinite(blind.solver_state()).all()
 
 
