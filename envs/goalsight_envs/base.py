@@ -75,6 +75,8 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         render_mode: str | None = "rgb_array",
         cameras: Sequence[str] = ("front",),
         factors: Factors = None,
+        *,
+        redraw: bool = False,
     ) -> None:
         """Load the scene.
 
@@ -85,6 +87,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
             render_mode: `rgb_array` is the only one.
             cameras: what observations show: the first is `pixels`, another one `pixels_NAME`.
             factors: what varies between episodes, see `goalsight_envs.factors`.
+            redraw: whether looks vary from one control step to the next, too.
 
         Raises:
             ValueError: if the scene has no such camera or factor, or a factor no such value.
@@ -98,7 +101,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         self.cameras = Cameras(self.model, cameras, size)
         self.camera = self.cameras.names[0]
         """Name of the main camera."""
-        self._variation = Variation(self.model, factors)
+        self._variation = Variation(self.model, factors, redraw)
         self.goal_state: Array = read_state(self.model, self.data)
         """(S,) full solver state of the goal."""
         self.action_space = spaces.Box(-1.0, 1.0, (4,), np.float32)
@@ -172,10 +175,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
             )
         factors = self._variation.begin(given.pop("factors", None) or {}, seed)
         states = {name: self._checked(state) for name, state in given.items()}
-        if "state" in states:
-            self.restore(states["state"])
-        else:
-            self.random_start()
+        self.restore(states["state"]) if "state" in states else self.random_start()
         self.goal_state = states["goal_state"] if "goal_state" in states else self.sample_goal()
         write_state(self.model, self.goal_data, self.goal_state)
         return self._observation(), self._info() | {"factors": factors}
@@ -194,6 +194,7 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         self.arm.apply(self.data, np.clip(command, -1.0, 1.0))
         advance(self.model, self.data, substeps(self.model))
         mujoco.mj_kinematics(self.model, self.data)
+        self._variation.step()
         observation, info = self._observation(), self._info()
         reward = self.compute_reward(
             observation["achieved_goal"], observation["desired_goal"], info

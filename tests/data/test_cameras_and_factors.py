@@ -58,6 +58,26 @@ def test_a_reader_chooses_the_camera(two_eyed: Path) -> None:
         dataset.seen_by("back")
 
 
+def test_looks_may_vary_from_frame_to_frame_and_the_dataset_says_so(tmp_path: Path) -> None:
+    for name, redraw in (("still", False), ("restless", True)):
+        collect(config(tmp_path / name, cameras=(), factors="looks", redraw=redraw, video="none"))
+    still, restless = (open_dataset(tmp_path / name) for name in ("still", "restless"))
+    assert (still.provenance.redraw, restless.provenance.redraw) == (None, True)
+    assert still.records[0].factors == restless.records[0].factors
+    films = [decode_episode(dataset, 0).astype(float) for dataset in (still, restless)]
+    np.testing.assert_array_equal(films[0][0], films[1][0])
+    change = [np.abs(np.diff(film, axis=0)).mean(axis=(1, 2, 3)) for film in films]
+    assert change[1].min() > 2 * change[0].max()
+    one, two = (Windows(seen, range(3), 2, 3) for seen in (still, restless))
+    np.testing.assert_array_equal(one[0].actions, two[0].actions)
+    np.testing.assert_array_equal(one[0].proprio, two[0].proprio)
+
+
+def test_looks_that_do_not_vary_cannot_vary_within_an_episode(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="redraw has nothing to draw"):
+        config(tmp_path, factors=None, redraw=True)
+
+
 def test_a_damaged_second_video_is_found(two_eyed: Path, tmp_path: Path) -> None:
     import shutil
 

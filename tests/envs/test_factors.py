@@ -267,3 +267,21 @@ def test_a_larger_heavier_cube_is_what_the_compiler_would_have_made(
     for name, array in numbers(env.model).items():
         np.testing.assert_allclose(array, wanted[name], rtol=1e-6, atol=1e-9, err_msg=name)
     assert env.truth()["cube_pos"][2] == pytest.approx(0.035, abs=1e-3)
+
+
+def test_a_redraw_changes_looks_within_an_episode_but_neither_motion_nor_mechanics() -> None:
+    varied = {"cube.mass": (0.02, 0.2), "cube.colour": LEVELS["looks"]["cube.colour"]}
+    still, restless = (make("Push", factors=varied, redraw=redraw) for redraw in (False, True))
+    for env in (still, restless):
+        env.reset(seed=4)
+    masses, colours = [], []
+    for action in np.random.default_rng(1).uniform(-1, 1, (6, 4)).astype(np.float32):
+        for env in (still, restless):
+            env.step(action)
+        np.testing.assert_array_equal(still.solver_state(), restless.solver_state())
+        masses.append(float(restless.model.body("cube").mass[0]))
+        colours.append(tuple(restless.model.geom("cube").rgba))
+    assert len(set(masses)) == 1
+    assert len(set(colours)) == 6
+    restless.close()
+    still.close()

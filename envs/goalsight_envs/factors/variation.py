@@ -25,12 +25,15 @@ def factors_of(model: mujoco.MjModel) -> dict[str, Factor]:
 class Variation:
     """What varies in one scene; while nothing does, the model is never touched."""
 
-    def __init__(self, model: mujoco.MjModel, factors: Factors = None) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, factors: Factors = None, redraw: bool = False
+    ) -> None:
         """Check what shall vary.
 
         Args:
             model: of the scene, as it was loaded.
             factors: name of a level, or a value or range for each factor by name.
+            redraw: whether `step` draws those that are visual anew.
 
         Raises:
             FactorError: if there is no such level or factor, the scene has no part for it, or it
@@ -38,6 +41,8 @@ class Variation:
         """
         self._model, self._known = model, factors_of(model)
         self._ranges = self._ranges_of(factors)
+        self._redraw = redraw
+        self._values: dict[str, Value] = {}
         self._nominal: _Nominal | None = None
         self._varied = False
         self._rng = np.random.default_rng()
@@ -63,7 +68,18 @@ class Variation:
         values = drawn | given
         ordered = {name: values[name] for name in self._known if name in values}
         self._write(ordered)
+        self._values = ordered
         return ordered
+
+    def step(self) -> None:
+        """Draw looks anew within an episode, if that was asked for; mechanics stay.
+
+        What changes from frame to frame cannot be predicted, so a model has no use for it.
+        """
+        if self._redraw:
+            visual = [name for name in self._ranges if self._known[name].kind == "visual"]
+            drawn = {name: self._ranges[name].draw(self._rng) for name in visual}
+            self._write(self._values | drawn)
 
     def _write(self, values: Mapping[str, Value]) -> None:
         if not values and not self._varied:

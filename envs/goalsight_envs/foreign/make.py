@@ -94,6 +94,7 @@ def make(
     draw_goals: bool = True,
     cameras: Sequence[str] = (),
     factors: Factors = None,
+    redraw: bool = False,
 ) -> gym.Env[Any, Any]:
     """An environment of goalsight's kind, or any other one wrapped.
 
@@ -104,12 +105,14 @@ def make(
         draw_goals: whether a wrapped environment draws a goal at every reset.
         cameras: what it shows, the main camera first; empty for its own choice.
         factors: what varies between its episodes; None for nothing.
+        redraw: whether looks vary within an episode, too.
 
     Raises:
         WrapError: if there is no such environment, it cannot be wrapped, or it has no such cameras
             or factors.
     """
-    asked = {k: v for k, v in (("cameras", cameras), ("factors", factors)) if v}
+    wanted = {"cameras": cameras, "factors": factors, "redraw": redraw}
+    asked: dict[str, Any] = {name: value for name, value in wanted.items() if value}
     if is_foreign(env_id):
         if asked:
             raise WrapError(f"{env_id} is wrapped: it takes no {' and no '.join(asked)}")

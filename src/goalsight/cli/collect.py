@@ -40,6 +40,7 @@ def collect(
     video: Literal["h264", "none"] = "h264",
     cameras: str = "",
     factors: str = "",
+    redraw: bool = False,
     fast_render: bool = False,
     json: bool = False,
 ) -> int:
@@ -64,6 +65,7 @@ def collect(
         video: h264 writes an mp4 per episode; none keeps decoded frames only (larger).
         cameras: What is recorded, such as front,wrist, the main camera first.
         factors: What varies: a level such as mild, or a YAML file, see `goalsight envs --factors`.
+        redraw: Let looks vary from one control step to the next, so that no model can predict them.
         fast_render: Draw a foreign MuJoCo model without shadows, and say what it saves.
         json: Print the summary as JSON.
 
@@ -79,23 +81,24 @@ def collect(
           --policy agent --checkpoint runs/push
     """
     from goalsight.data.collect import CollectConfig, load_mix
-    from goalsight.data.collect import collect as run
 
     with _said_in_a_line():
         config = CollectConfig(
-            env=_faster(env, size) if fast_render else env, episodes=episodes, out=out,
-            policy=policy, workers=_cores() if workers is None else workers, seed=seed, size=size,
-            steps=steps, video=video, mix=load_mix(mix) if mix else None,
-            cameras=_split(cameras), factors=read_factors(factors),
+            env=_faster(env, size) if fast_render else env, episodes=episodes, out=out, seed=seed,
+            policy=policy, workers=_cores() if workers is None else workers, steps=steps, size=size,
+            mix=load_mix(mix) if mix else None, video=video, cameras=_split(cameras),
+            factors=read_factors(factors), redraw=redraw,
         )  # fmt: skip
     seeking = _seeking(config, checkpoint, settings, memory, device)
+    return _run(config, seeking, json)
+
+
+def _run(config: CollectConfig, seeking: Seeking | None, json: bool) -> int:
+    """Collect and print what was done; the exit status."""
+    from goalsight.data.collect import collect as run
+
     with _progress_bar() as report:
         summary = run(config, report, seeking)
-    return _say(summary, json)
-
-
-def _say(summary: CollectSummary, json: bool) -> int:
-    """Print what was done; the exit status."""
     print(jsonlib.dumps(_as_json(summary)) if json else _in_words(summary))
     if summary.interrupted:
         print("goalsight: stopped; the same command goes on from here", file=sys.stderr)

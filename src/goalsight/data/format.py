@@ -94,6 +94,8 @@ class Provenance:
     """Cameras recorded beside the main one."""
     factors: Any = None
     """What varied between episodes, as asked for; each record has the values."""
+    redraw: bool | None = None
+    """True where looks varied from frame to frame; left out where not."""
     mix: dict[str, Any] | None = None
     """Content of the mix of policies that acted, None if it was one policy."""
     agent: dict[str, str] | None = None

@@ -99,6 +99,7 @@ def merged_provenance(datasets: Sequence[Dataset]) -> Provenance:
             if all(provenance.truth.get(name) == width for provenance in described)
         },
         factors=None,
+        redraw=None,
         mix=None,
         agent=None,
         sources=[_source(dataset) for dataset in datasets],
@@ -112,8 +113,8 @@ def _joined(names: Sequence[str]) -> str:
 
 def _source(dataset: Dataset) -> dict[str, Any]:
     """Enough to find a dataset again, or to make it again."""
-    told = ("env", "policy", "seed", "steps", "factors", "mix", "agent", "sources", "commit")
-    values = {name: getattr(dataset.provenance, name) for name in told}
+    told = ("env", "policy", "seed", "steps", "factors", "redraw", "mix", "agent", "sources")
+    values = {name: getattr(dataset.provenance, name) for name in (*told, "commit")}
     return {
         "name": dataset.path.resolve().name,
         "fingerprint": dataset.fingerprint(),

@@ -42,6 +42,8 @@ class CollectConfig:
     """What is recorded, the main camera first; empty leaves the choice to the environment."""
     factors: str | dict[str, Any] | None = None
     """What varies between episodes, as the environment's own `factors` argument takes it."""
+    redraw: bool = False
+    """Whether looks vary from one control step to the next, too; records have the first ones."""
     mix: PolicyMix | None = None
     """Several policies instead of one, see `load_mix`."""
 
@@ -54,6 +56,8 @@ class CollectConfig:
         for name, least in (("episodes", 1), ("workers", 1), ("seed", 0), ("steps", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.redraw and self.factors is None:
+            raise ValueError("redraw has nothing to draw: say which factors vary, such as looks")
         if self.mix is not None and self.policy != "play":
             raise ValueError(
                 f"give a policy or a mix, not both: {self.policy!r}, {self.mix.name!r}"

@@ -67,6 +67,7 @@ class Recorder:
             draw_goals=config.mix is not None or config.policy not in AIMLESS,
             cameras=config.cameras,
             factors=config.factors,
+            redraw=config.redraw,
         )
         self._cast = Cast(config, self._env, seeking)
 
@@ -204,6 +205,7 @@ def make_env(
     draw_goals: bool = True,
     cameras: tuple[str, ...] = (),
     factors: str | dict[str, Any] | None = None,
+    redraw: bool = False,
 ) -> gymnasium.Env[Any, Any]:
     """Make an environment of goalsight's kind, or wrap any other one.
 
@@ -213,6 +215,7 @@ def make_env(
         draw_goals: whether a wrapped environment draws a goal at every reset.
         cameras: what it shows, the main camera first; empty for its own choice.
         factors: what varies between its episodes; None for nothing.
+        redraw: whether looks vary within an episode, too.
 
     Raises:
         UserError: if there is no such environment, camera or factor, the message lists those that
@@ -221,7 +224,14 @@ def make_env(
     from goalsight_envs.foreign import WrapError, make
 
     try:
-        return make(env_id, size=size, draw_goals=draw_goals, cameras=cameras, factors=factors)
+        return make(
+            env_id,
+            size=size,
+            draw_goals=draw_goals,
+            cameras=cameras,
+            factors=factors,
+            redraw=redraw,
+        )
     except WrapError as error:
         raise UserError(str(error)) from error
 

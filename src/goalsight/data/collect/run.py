@@ -139,6 +139,7 @@ def _provenance(config: CollectConfig, facts: EnvFacts, seeking: Seeking | None)
         video=config.video,
         other_cameras=list(config.cameras[1:]) or None,
         factors=as_json(config.factors),
+        redraw=config.redraw or None,
         goalsight=goalsight.__version__,
         commit=git_commit(),
         agent=None if seeking is None else dict(seeking.facts),
