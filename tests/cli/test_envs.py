@@ -10,7 +10,7 @@ from PIL import Image
 
 from goalsight.cli import env_pictures
 from goalsight.cli.env_pictures import short_name, write_pictures
-from goalsight.cli.factors import read_factors
+from goalsight.cli.factors import factor_cells, read_factors
 from goalsight.cli.main import main
 from goalsight_envs.factors import FACTORS, LEVELS
 
@@ -22,6 +22,9 @@ def test_factors_are_listed_with_units_levels_and_tasks(capsys: pytest.CaptureFi
     assert rows["cube.mass"]["unit"] == "kg"
     assert rows["drawer.damping"]["tasks"] == ["Goalsight/Drawer-v0", "Goalsight/Scene-v0"]
     assert rows["arm.gain"]["levels"]["ood-physics"] == [0.5, 1.5]
+    drawn = dict(zip(LEVELS, factor_cells(rows["table.texture"])[-len(LEVELS) :], strict=True))
+    assert drawn["looks"] == "plain, checker, gradient"
+    assert drawn["ood-visual"] == "plain, checker, gradient, noise"
     assert main(["envs", "--factors"]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in (*FACTORS, *LEVELS))

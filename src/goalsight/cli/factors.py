@@ -102,7 +102,7 @@ def _range_text(given: Any) -> str:  # noqa: ANN401  (what a level may hold)
     if given is None:
         return ""
     if isinstance(given[0], str):
-        return "any"
+        return ", ".join(given)
     low, high = (end if isinstance(end, list) else [end] for end in given)
     pairs = list(zip(low, high, strict=True))
     pairs = pairs[:1] if len(set(pairs)) == 1 else pairs
