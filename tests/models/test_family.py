@@ -21,6 +21,7 @@ PIXEL = replace(POOLED, encoder="pixels", predictor="pixel", inverse=False)
 GRID = replace(POOLED, encoder="conv-grid", predictor="grid")
 FAMILY = {
     "residual": POOLED,
+    "standardised": replace(POOLED, standardise=True),
     "direct": replace(POOLED, predictor="direct"),
     "affine": replace(POOLED, predictor="affine"),
     "grid": GRID,
@@ -202,6 +203,27 @@ def test_the_pixel_predictor_keeps_what_its_mask_leaves_and_draws_the_rest() -> 
         torch.testing.assert_close(drawn, (1 - share) * z + share, atol=1e-5, rtol=1e-5)
 
 
+@torch.no_grad()
+def test_a_standardised_encoder_sees_neither_brightness_nor_tint() -> None:
+    seen = pictures(3, 1) // 5 + 20
+    tinted = seen * torch.tensor([3, 2, 1], dtype=torch.uint8)[:, None, None] + 7
+    other = seen.roll(8, dims=-1)
+    standardised, plain = (built(replace(POOLED, standardise=given)) for given in (True, False))
+    shift, turn = (
+        [
+            (model.encode(seen) - model.encode(changed)).abs().mean()
+            for model in (standardised, plain)
+        ]
+        for changed in (tinted, other)
+    )
+    assert shift[0] < 0.02 * turn[0]
+    assert shift[1] > 0.2 * turn[1]
+    flat = torch.full_like(seen, 200)
+    torch.testing.assert_close(
+        standardised.encode(flat), standardised.encode(flat // 2), rtol=0, atol=1e-3
+    )
+
+
 def test_a_model_without_an_inverse_head_says_so() -> None:
     model = built(replace(POOLED, inverse=False))
     assert not any(name.startswith("inverse") for name in model.state_dict())
@@ -217,6 +239,7 @@ def test_a_model_without_an_inverse_head_says_so() -> None:
         ({"encoder": "pixels", "predictor": "pixel"}, "--model.inverse false"),
         ({"predictor": "pixel"}, "predictor pixel draws pictures; it needs --model.encoder pixels"),
         ({"predictor": "affine", "context": 2}, "predictor affine sees the present frame only"),
+        ({"encoder": "conv-grid", "standardise": True}, "standardise is for encoder conv"),
         ({"encoder": "conv-grid", "image_size": 40}, "multiple of 16, got 40"),
     ],
 )

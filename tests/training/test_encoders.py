@@ -249,6 +249,8 @@ def test_an_encoder_that_does_not_fit_is_refused_with_the_way_out(
         run(dataset, out, {**PLAIN, "size": "small"}, encoder_from=first)
     with pytest.raises(UserError, match="an encoder of kind vjepa, not conv-grid; leave"):
         run(dataset, out, {**PLAIN, "encoder": "conv-grid"}, encoder_from=pretrained)
+    with pytest.raises(UserError, match=r"pictures as they are; leave --model\.standardise out"):
+        run(dataset, out, {**PLAIN, "standardise": True}, encoder_from=first)
     with pytest.raises(CheckpointError, match="no checkpoint 'nowhere'"):
         run(dataset, out, PLAIN, encoder_from=Path("nowhere"))
 

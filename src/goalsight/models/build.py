@@ -30,6 +30,10 @@ def build_encoder(config: WorldModelConfig) -> Encoder:
         raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}, got {config.encoder!r}")
     if config.latent and kind != "conv":
         raise ValueError(f"latent is the width of encoder conv, encoder {kind} has its own")
+    if config.standardise and kind != "conv":
+        raise ValueError(
+            f"standardise is for encoder conv, encoder {kind} sees pictures as they are"
+        )
     return ENCODERS[kind](config)
 
 
@@ -53,7 +57,11 @@ def build_predictor(config: WorldModelConfig, patches: int, dim: int) -> Predict
 def _conv(config: WorldModelConfig) -> Encoder:
     widths = SIZES[config.size]
     return ConvEncoder(
-        config.image_size, widths.stem, widths.hidden, config.latent or widths.latent
+        config.image_size,
+        widths.stem,
+        widths.hidden,
+        config.latent or widths.latent,
+        standardised=config.standardise,
     )
 
 

@@ -30,6 +30,8 @@ class WorldModelConfig:
     """What turns pictures into latents; `goalsight.models.build` lists the names."""
     encoder_options: dict[str, Any] = field(default_factory=dict)
     """What an encoder that was made elsewhere needs to be built again, plain values."""
+    standardise: bool = False
+    """Show encoder `conv` each picture with its colour channels at zero mean and unit variance."""
     freeze_encoder: bool = False
     """Train the predictor alone, on latents that stay as they are."""
     predictor: PredictorKind = "residual"

@@ -12,6 +12,8 @@ from goalsight.models.norm import BatchNorm
 
 PATCH = 4
 """Side of the stem's patches [pixels]."""
+FLAT = 10.0
+"""Variance below which a colour channel of a picture counts as flat when it is standardised."""
 
 
 class Encoder(nn.Module):
@@ -64,6 +66,22 @@ def patchify(pictures: Tensor) -> Tensor:
     return patches.to(_compute_dtype(pictures.device)).mul_(1 / 64).sub_(2.0)
 
 
+def standardise(pictures: Tensor) -> Tensor:
+    """Each colour channel of each picture with zero mean and unit variance, as patches.
+
+    How bright and of what tint a scene is goes, where its edges are stays.
+
+    Args:
+        pictures: (N, 3, H, W) uint8.
+
+    Returns:
+        (N, H/4, W/4, 48) patches.
+    """
+    scaled = nn.functional.instance_norm(pictures.float(), eps=FLAT)
+    patches = rearrange(scaled, "n c (h i) (w j) -> n h w (i j c)", i=PATCH, j=PATCH)
+    return patches.to(_compute_dtype(pictures.device))
+
+
 def check_multiple_of_16(image_size: int) -> None:
     """Three strided layers and a stem need sides that they divide.
 
@@ -83,7 +101,9 @@ class ConvEncoder(Encoder):
     it is 5-12 times faster than a ViT of the same quality at 64 pixels.
     """
 
-    def __init__(self, image_size: int, width: int, hidden: int, latent: int) -> None:
+    def __init__(
+        self, image_size: int, width: int, hidden: int, latent: int, *, standardised: bool = False
+    ) -> None:
         """Build the layers.
 
         Args:
@@ -91,6 +111,7 @@ class ConvEncoder(Encoder):
             width: channels of the stem; the next layers have two and four times as many.
             hidden: units of the layer between feature map and latent.
             latent: D, dimensions of the latent.
+            standardised: whether it sees each picture without its own brightness and tint.
 
         Raises:
             ValueError: if `image_size` is not a multiple of 16.
@@ -98,6 +119,7 @@ class ConvEncoder(Encoder):
         super().__init__()
         check_multiple_of_16(image_size)
         self.patches, self.dim = 1, latent
+        self._patchify = standardise if standardised else patchify
         cells = (image_size // 16) ** 2
         self.trunk = ConvTrunk(width)
         self.head = nn.Sequential(
@@ -110,7 +132,7 @@ class ConvEncoder(Encoder):
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 pictures to (N, 1, D) float32 latents."""
-        features = self.trunk(patchify(pictures))
+        features = self.trunk(self._patchify(pictures))
         latent: Tensor = self.head(rearrange(features, "n c h w -> n (h w c)"))
         return latent.float()[:, None]
 

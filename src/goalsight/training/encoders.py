@@ -108,19 +108,25 @@ def _from_run(config: WorldModelConfig, run: Path) -> EncoderSource:
     folder = find_checkpoint(run)
     if _kind(folder) == "video_encoder":
         video, card = load_video_encoder(folder)
-        encoder, options = "vjepa", _plain(asdict(video.config))
+        encoder, options, standardise = "vjepa", _plain(asdict(video.config)), False
         weights = {f"video.{name}": tensor for name, tensor in video.state_dict().items()}
         known: dict[str, Any] = {"size": video.config.size, "image_size": video.config.image_size}
     else:
         loaded = load_checkpoint(folder)
         card, theirs = loaded.card, loaded.config
         encoder, options = theirs.encoder, dict(theirs.encoder_options)
+        standardise = theirs.standardise
         weights = loaded.model.encoder.state_dict()
         known = {"size": theirs.size, "image_size": theirs.image_size}
     if config.encoder not in {encoder, WorldModelConfig().encoder}:
         raise UserError(
             f"--encoder-from {run} holds an encoder of kind {encoder}, not {config.encoder}; leave "
             "--model.encoder out"
+        )
+    if config.standardise and not standardise:
+        raise UserError(
+            f"--encoder-from {run} holds an encoder that sees pictures as they are; leave "
+            "--model.standardise out"
         )
     origin = {
         # The name of the run, not the path: a path says nothing on another machine.
@@ -130,7 +136,8 @@ def _from_run(config: WorldModelConfig, run: Path) -> EncoderSource:
         "minutes": card.get("minutes"),
         **known,
     }
-    return EncoderSource(replace(config, encoder=encoder, encoder_options=options), weights, origin)
+    seen = replace(config, encoder=encoder, encoder_options=options, standardise=standardise)
+    return EncoderSource(seen, weights, origin)
 
 
 def _kind(folder: Path) -> str:
