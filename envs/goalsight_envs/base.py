@@ -175,7 +175,10 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
             )
         factors = self._variation.begin(given.pop("factors", None) or {}, seed)
         states = {name: self._checked(state) for name, state in given.items()}
-        self.restore(states["state"]) if "state" in states else self.random_start()
+        if "state" in states:
+            self.restore(states["state"])
+        else:
+            self.random_start()
         self.goal_state = states["goal_state"] if "goal_state" in states else self.sample_goal()
         write_state(self.model, self.goal_data, self.goal_state)
         return self._observation(), self._info() | {"factors": factors}
@@ -195,11 +198,9 @@ class ArmEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         advance(self.model, self.data, substeps(self.model))
         mujoco.mj_kinematics(self.model, self.data)
         self._variation.step()
-        observation, info = self._observation(), self._info()
-        reward = self.compute_reward(
-            observation["achieved_goal"], observation["desired_goal"], info
-        )
-        return observation, float(reward), False, False, info
+        seen, info = self._observation(), self._info()
+        reward = self.compute_reward(seen["achieved_goal"], seen["desired_goal"], info)
+        return seen, float(reward), False, False, info
 
     def compute_reward(self, achieved_goal: Array, desired_goal: Array, info: object) -> Array:
         """Sparse reward of a goal environment: 0 where the goal is fulfilled, else -1.

@@ -61,7 +61,7 @@ class ConvTrunk(nn.Module):
 
 def patchify(pictures: Tensor) -> Tensor:
     """(N, 3, H, W) uint8 pictures to (N, H/4, W/4, 48) patches with values in [-2, 2]."""
-    patches = rearrange(pictures, "n c (h i) (w j) -> n h w (i j c)", i=PATCH, j=PATCH)
+    patches = _cut(pictures)
     # Integers up to 256 are exact in bfloat16, so the cast loses nothing under autocast.
     return patches.to(_compute_dtype(pictures.device)).mul_(1 / 64).sub_(2.0)
 
@@ -78,8 +78,7 @@ def standardise(pictures: Tensor) -> Tensor:
         (N, H/4, W/4, 48) patches.
     """
     scaled = nn.functional.instance_norm(pictures.float(), eps=FLAT)
-    patches = rearrange(scaled, "n c (h i) (w j) -> n h w (i j c)", i=PATCH, j=PATCH)
-    return patches.to(_compute_dtype(pictures.device))
+    return _cut(scaled).to(_compute_dtype(pictures.device))
 
 
 def check_multiple_of_16(image_size: int) -> None:
@@ -135,6 +134,11 @@ class ConvEncoder(Encoder):
         features = self.trunk(self._patchify(pictures))
         latent: Tensor = self.head(rearrange(features, "n c h w -> n (h w c)"))
         return latent.float()[:, None]
+
+
+def _cut(pictures: Tensor) -> Tensor:
+    """(N, 3, H, W) pictures to (N, H/4, W/4, 48) patches, values as they are."""
+    return rearrange(pictures, "n c (h i) (w j) -> n h w (i j c)", i=PATCH, j=PATCH)
 
 
 def _compute_dtype(device: torch.device) -> torch.dtype:
