@@ -136,7 +136,7 @@ def make(recipe: Recipe, out: Path, *, only: str = "", minutes: float = float("i
         at.minutes = round(at.minutes + (time.monotonic() - began) / 60, 2)
         at.finished, at.command = status == 0, step.run
         at.commit, at.hardware = git_commit(), hardware()
-        _write_done(folder, done)
+        _write_done(folder, read_done(folder) | {step.name: at})
         if status == GO_ON:
             return False
         if status:
