@@ -76,6 +76,21 @@ def test_a_step_that_fails_stops_the_recipe_and_is_not_called_done(tmp_path: Pat
     assert not read_done(tmp_path / "small")["data"].finished
 
 
+def test_a_step_that_ends_beside_another_leaves_that_one_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = recipe(("data", "collect"), ("more", "collect"))
+
+    def run(step: Step, folder: Path, minutes: float) -> int:
+        if step.name == "data":
+            make(wanted, tmp_path, only="more")
+        return 0
+
+    monkeypatch.setattr("scripts.make_checkpoints._run", run)
+    assert make(wanted, tmp_path, only="data")
+    assert [step.finished for step in read_done(tmp_path / "small").values()] == [True, True]
+
+
 def test_what_is_shipped_is_the_model_with_its_recipe_on_the_card(tmp_path: Path) -> None:
     model = WorldModel(WorldModelConfig(size="tiny", image_size=32))
     save_checkpoint(tmp_path / "small/model", model, card={"labels_used": []})
