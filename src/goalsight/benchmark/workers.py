@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -18,7 +17,7 @@ from goalsight.benchmark.store import film_bytes
 from goalsight.benchmark.tasks import Env, make_env
 from goalsight.data.collect.signals import leave_with_parent
 from goalsight.errors import UserError
-from goalsight.provenance import hardware
+from goalsight.provenance import cores, hardware
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +92,7 @@ def play_in_workers(
         UserError: if a process was killed; what was yielded before stands.
     """
     pool = ProcessPoolExecutor(
-        min(workers or _cores(), len(items)),
+        min(workers or cores(), len(items)),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start,
         initargs=(job,),
@@ -133,10 +132,3 @@ def one_thread(job: Job) -> None:
 
 def _play(row: str, pair: int) -> Played:
     return _worker[0].play(row, pair)
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

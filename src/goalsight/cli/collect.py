@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from goalsight.cli.factors import read_factors
 from goalsight.errors import UserError
+from goalsight.provenance import cores
 
 if TYPE_CHECKING:
     from goalsight.data.collect import CollectConfig, CollectSummary, Seeking
@@ -85,7 +85,7 @@ def collect(
     with _said_in_a_line():
         config = CollectConfig(
             env=_faster(env, size) if fast_render else env, episodes=episodes, out=out, seed=seed,
-            policy=policy, workers=_cores() if workers is None else workers, steps=steps, size=size,
+            policy=policy, workers=cores() if workers is None else workers, steps=steps, size=size,
             mix=load_mix(mix) if mix else None, video=video, cameras=_split(cameras),
             factors=read_factors(factors), redraw=redraw,
         )  # fmt: skip
@@ -146,13 +146,6 @@ def _seeking(
     return seeking_agent(
         checkpoint, size=config.size, settings=settings, memory=memory, device=device
     )
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _in_words(summary: CollectSummary) -> str:

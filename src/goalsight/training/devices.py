@@ -9,6 +9,8 @@ from typing import Literal
 
 import torch
 
+from goalsight.provenance import cores
+
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true"]
 """Lightning's names, and `auto`."""
 
@@ -74,15 +76,9 @@ def threads(number: int | None) -> Iterator[int]:
     before = torch.get_num_threads()
     if number is None:
         given = os.environ.get("OMP_NUM_THREADS", "")
-        number = before if given else _cores()
+        number = before if given else cores()
     torch.set_num_threads(number)
     try:
         yield number
     finally:
         torch.set_num_threads(before)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
