@@ -59,7 +59,8 @@ def hardware() -> str:
 
     PyTorch is not imported for this: a program that used no accelerator names none.
     """
-    parts = [f"{_processor()}, {cores()} cores"]
+    number = cores()
+    parts = [f"{_processor()}, {number} core{'s' if number > 1 else ''}"]
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name())
