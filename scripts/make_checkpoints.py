@@ -123,8 +123,7 @@ def make(recipe: Recipe, out: Path, *, only: str = "", minutes: float = float("i
     for number, step in enumerate(recipe.steps, start=1):
         if only and step.name != only:
             continue
-        done = read_done(folder)
-        at = done.setdefault(step.name, Finished(command=step.run))
+        at = read_done(folder).get(step.name) or Finished(command=step.run)
         if at.finished and at.command == step.run:
             continue
         print(
@@ -136,6 +135,7 @@ def make(recipe: Recipe, out: Path, *, only: str = "", minutes: float = float("i
         at.minutes = round(at.minutes + (time.monotonic() - began) / 60, 2)
         at.finished, at.command = status == 0, step.run
         at.commit, at.hardware = git_commit(), hardware()
+        # Read again: another step may have come to its end beside this one.
         _write_done(folder, read_done(folder) | {step.name: at})
         if status == GO_ON:
             return False
