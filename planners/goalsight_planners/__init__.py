@@ -20,6 +20,7 @@ from goalsight_planners.plan import (
     shift,
     shift_elites,
     shift_steps,
+    stack_plans,
 )
 from goalsight_planners.random_shooting import random_shooting
 from goalsight_planners.registry import PLANNERS, Planner, planner_for
@@ -54,5 +55,6 @@ __all__ = [
     "shift",
     "shift_elites",
     "shift_steps",
+    "stack_plans",
     "streams",
 ]

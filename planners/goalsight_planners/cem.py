@@ -48,8 +48,10 @@ def cem(
 
     De Boer et al. 2005, "A tutorial on the cross-entropy method"; kept elites and the mean as a
     last candidate are from iCEM (Pinneri et al. 2020, arXiv:2008.06389). A problem draws from its
-    own generator alone, so its plan does not depend on which others are in the batch. Nothing
-    inside an iteration waits for the device.
+    own generator alone, so its plan does not depend on which others are in the batch: on a CPU it
+    is equal bit for bit, if `cost` rounds a problem alike among others (a batched matrix product
+    does not); elsewhere its cost is equal to 1e-4, and elites may change places within that.
+    Nothing inside an iteration waits for the device.
 
     Args:
         cost: maps plans (B, N, H, K, A) to costs (B, N).

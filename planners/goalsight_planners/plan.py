@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,6 +53,29 @@ class Plan:
     evaluations: int
     """Candidate plans evaluated for each problem; a gradient counts as three, since a backward
     pass costs about two forward ones (Kaplan et al. 2020, arXiv:2001.08361, section 2.1)."""
+
+
+def stack_plans(plans: Sequence[Plan]) -> Plan:
+    """The plans of problems that were searched one at a time, as the plan of all of them.
+
+    Args:
+        plans: at least one, of the same shapes. Where some searches ended earlier than others, the
+            history is that of the iterations that all of them had.
+    """
+    tensors = {
+        name: torch.cat([getattr(plan, name) for plan in plans])
+        for name in ("actions", "mean", "std", "elites", "cost")
+    }
+    history = tuple(
+        IterationStats(
+            **{
+                name: torch.cat([getattr(stats, name) for stats in step])
+                for name in ("best_cost", "elite_cost", "spread")
+            }
+        )
+        for step in zip(*(plan.history for plan in plans), strict=False)
+    )
+    return Plan(history=history, evaluations=max(plan.evaluations for plan in plans), **tensors)
 
 
 def shift(plan: Plan, blocks: int = 1) -> Tensor:

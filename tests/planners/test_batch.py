@@ -59,14 +59,16 @@ def compare(name: str, config: SearchConfig, device: str) -> None:
     for i in range(PROBLEMS):
         alone, own = plan_for(name, slice(i, i + 1), config, device)
         assert torch.equal(drawn[i], own[0])
-        # a cost of another batch size rounds otherwise, and so do the refits that follow
-        for field in ("actions", "mean", "std", "cost", "elites"):
-            mine, its = getattr(together, field)[i], getattr(alone, field)[0]
-            torch.testing.assert_close(mine, its, atol=1e-4, rtol=0, msg=f"{field} of {i}")
+        if device == "cpu":  # the cost rounds a problem alike wherever it stands
+            for field in ("actions", "mean", "std", "cost", "elites"):
+                mine, its = getattr(together, field)[i], getattr(alone, field)[0]
+                assert torch.equal(mine, its), f"{field} of {i}"
+        else:
+            torch.testing.assert_close(together.cost[i], alone.cost[0], atol=1e-4, rtol=0)
 
 
 def test_each_of_100_problems_is_planned_alike_alone_and_together(name: str, small: Small) -> None:
-    """Identical first samples, plans equal to 1e-4: own bounds, walls, stream, early stop."""
+    """Bit for bit on a CPU, also elites: own bounds, walls, stream, early stop."""
     config = small(
         name, horizon=3, block=2, discrete=(Discrete(axis=3),), stop_spread=0.25, iterations=3
     )

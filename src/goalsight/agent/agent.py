@@ -15,7 +15,7 @@ from torch import Tensor
 
 from goalsight.agent.config import AgentConfig
 from goalsight.agent.cost import check_cost
-from goalsight.agent.deciding import Decider, Scene
+from goalsight.agent.deciding import Decider, Scene, check_as_many
 from goalsight.agent.goals import Goals
 from goalsight.agent.guide import Guide
 from goalsight.agent.history import History, read_picture, read_proprio
@@ -24,7 +24,7 @@ from goalsight.agent.search import action_bounds, check_finite, latent_variance
 from goalsight.agent.timing import Latencies, deadline_in
 from goalsight.checkpoint import IN_A_RUN, Checkpoint, find_checkpoint, load_checkpoint
 from goalsight.memory import Memory, load_memory
-from goalsight_planners import Cost, Plan, Stop, shift_steps
+from goalsight_planners import Cost, Plan, Stop, shift_steps, stack_plans
 
 
 class Agent:
@@ -237,7 +237,11 @@ class Agent:
         """Search for the action blocks whose imagined future meets the goal.
 
         For the episode (B = 1), or for B problems at once, each the first decision of an episode
-        of its own: what it would be alone, to rounding. That leaves the agent's own as it is.
+        of its own. That leaves the agent's own as it is. What is planned for a problem is what it
+        would be alone: on a CPU bit for bit, since each is searched by itself there (a matrix
+        product over several problems rounds otherwise than over one, and a near-tie then becomes
+        another elite); on other devices, which search all at once, the cost of the chosen plan is
+        equal to 1e-4, and elites may change places within that.
 
         Args:
             latents: (B, T, P, D) latents of the frames seen so far, the present one last.
@@ -245,12 +249,27 @@ class Agent:
             proprio: (B, T, Q) proprio at them, SI units, for models that see it.
             goals: (B, P, D) latents of B goal images; None for the episode's.
             streams: B random streams, for goals: `goalsight_planners.streams(seeds)`.
-            stop: asked between iterations whether to end the search.
+            stop: asked between iterations whether to end the search; on a CPU, of each problem.
 
         Raises:
             RuntimeError: before the first `reset`, without goals.
             ValueError: if there are not as many goals and streams as problems.
         """
+        if goals is not None and self.device.type == "cpu" and len(latents) > 1:
+            check_as_many(latents, goals, streams)
+            return stack_plans(
+                [
+                    self.plan(
+                        latents[row : row + 1],
+                        None if past is None else past[row : row + 1],
+                        None if proprio is None else proprio[row : row + 1],
+                        goals=goals[row : row + 1],
+                        streams=streams[row : row + 1],
+                        stop=stop,
+                    )
+                    for row in range(len(latents))
+                ]
+            )
         scene = self._scene(latents, past, proprio, goals)
         if goals is None:
             warm, decider, streams = self._warm, self._decider, [self._generator]

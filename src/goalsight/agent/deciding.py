@@ -125,13 +125,7 @@ class Decider:
         Raises:
             ValueError: if there are not as many goals and streams as problems.
         """
-        problems = (len(scene.latents), len(scene.goal), len(generators))
-        if len(set(problems)) > 1:
-            raise ValueError(
-                "problems, goals and random streams must be as many, got {}, {}, {}".format(
-                    *problems
-                )
-            )
+        check_as_many(scene.latents, scene.goal, generators)
         config, search, init = self._config, self._config.planner, warm
         within: Tensor | None = None
         own: Tensor | None = None
@@ -209,6 +203,18 @@ class Decider:
         kind = self._config.cost.energy
         energy = goal_energy(here[:, None, None], there, kind, weights)[:, 0, 0]
         return energy / energy_unit(kind, self._latent_variance)
+
+
+def check_as_many(latents: Tensor, goals: Tensor, generators: Sequence[torch.Generator]) -> None:
+    """Refuse problems that have not a goal and a random stream each.
+
+    Raises:
+        ValueError: saying how many of each there are.
+    """
+    problems = (len(latents), len(goals), len(generators))
+    if len(set(problems)) > 1:
+        counts = ", ".join(map(str, problems))
+        raise ValueError(f"problems, goals and random streams must be as many, got {counts}")
 
 
 def choose(first: Tensor, one: Plan, other: Plan) -> Plan:
