@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from goalsight.agent import Agent
+from goalsight.agent.settings import agent_config
 from goalsight.benchmark.rows import PlayerSpec
-from goalsight.benchmark.settings import agent_config
 from goalsight.checkpoint import Checkpoint
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.encoder import Encoder

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from goalsight.agent import Agent
+from goalsight.agent.settings import agent_config
 from goalsight.benchmark.rows import PlayerSpec
-from goalsight.benchmark.settings import agent_config
 from goalsight.errors import UserError
 from goalsight_planners import PLANNERS, Bounds, Cost, IterationStats, Plan, SearchConfig, Stop
 from goalsight_planners.limits import Projection

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from goalsight.agent import Agent
-from goalsight.benchmark.settings import agent_config
+from goalsight.agent.settings import agent_config
 from goalsight.benchmark.tasks import Env, make_env, task_of
 from goalsight.errors import UserError
 

@@ -62,6 +62,11 @@ class Recipe:
     """Folder in the recipe's whose checkpoint is the result."""
     steps: tuple[Step, ...]
     """In order."""
+    taught_by: str
+    """What it learned from, in the words of docs/protocol.md: `play`, `logs`, `experts in the loop`
+    or `labels`."""
+    agent: dict[str, Any]
+    """How it plans unless told otherwise, see `goalsight.agent.settings`."""
 
 
 @dataclass(kw_only=True)
@@ -151,7 +156,13 @@ def ship(recipe: Recipe, folder: Path, shipped: Path = SHIPPED) -> None:
     loaded = load_checkpoint(find_checkpoint(folder / recipe.ships))
     done = read_done(folder)  # of an earlier recipe, too, which this one may have grown out of
     steps = [{"step": step.name, **asdict(done[step.name])} for step in recipe.steps]
-    card = {**loaded.card, "about": recipe.about, "recipe": steps}
+    card = {
+        **loaded.card,
+        "about": recipe.about,
+        "taught_by": recipe.taught_by,
+        "agent": recipe.agent,
+        "recipe": steps,
+    }
     save_checkpoint(shipped / recipe.name, loaded.model, card)
     total = sum(step["minutes"] for step in steps)
     print(f"{shipped / recipe.name}: {recipe.about} ({total:.0f} minutes in all)")

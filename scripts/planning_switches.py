@@ -23,10 +23,10 @@ from pathlib import Path
 import yaml
 
 from goalsight.agent import Agent
+from goalsight.agent.settings import agent_config
 from goalsight.benchmark import Manifest, Results, SuccessRate, find_manifest, load_manifest
 from goalsight.benchmark.paired import compare_runs, verdict
 from goalsight.benchmark.results import RowResult, load_results
-from goalsight.benchmark.settings import agent_config
 from goalsight.cli.compare_table import write_page
 from goalsight.errors import CheckpointError, MemoryFileError, UserError
 from goalsight.paths import config_dir

@@ -14,7 +14,7 @@ from torch import Tensor
 from goalsight.agent import ActorUse, Agent, AgentConfig
 from goalsight.agent.actor import Scene, Unlikely, propose, time_left
 from goalsight.agent.deciding import Decider, commit
-from goalsight.benchmark.settings import agent_config
+from goalsight.agent.settings import agent_config
 from goalsight.checkpoint import Checkpoint
 from goalsight.errors import CheckpointError, UserError
 from goalsight.models import WorldModel, WorldModelConfig

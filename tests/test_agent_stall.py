@@ -11,7 +11,7 @@ from tests.test_agent_actor import BASE, SEARCH, USE, K, model_of, scene_of, str
 from goalsight.agent.actor import Scene
 from goalsight.agent.config import Mode
 from goalsight.agent.deciding import Decider
-from goalsight.benchmark.settings import agent_config
+from goalsight.agent.settings import agent_config
 from goalsight_planners import Plan
 
 MODEL = model_of()

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from goalsight.agent import Agent, AgentConfig, Latencies
+from goalsight.agent.settings import agent_config
 from goalsight.agent.timing import Deadline
-from goalsight.benchmark.settings import agent_config
 from goalsight.checkpoint import Checkpoint
 from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig

@@ -17,7 +17,8 @@ from scripts.make_checkpoints import (
     ship,
 )
 
-from goalsight.checkpoint import load_checkpoint, save_checkpoint
+from goalsight.agent.settings import agent_config
+from goalsight.checkpoint import find_checkpoint, load_checkpoint, read_card, save_checkpoint
 from goalsight.cli.commands import COMMANDS
 from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig
@@ -27,7 +28,9 @@ COLLECT = "collect --env Goalsight/Reach-v0 --episodes 1 --steps 6 --size 32 --w
 
 def recipe(*runs: tuple[str, str]) -> Recipe:
     steps = tuple(Step(name=name, run=run) for name, run in runs)
-    return Recipe(name="small", about="nothing much", ships="model", steps=steps)
+    return Recipe(
+        name="small", about="nothing much", ships="model", steps=steps, taught_by="play", agent={}
+    )
 
 
 @pytest.mark.parametrize("name", recipes())
@@ -103,3 +106,13 @@ def test_what_is_shipped_is_the_model_with_its_recipe_on_the_card(tmp_path: Path
     assert [step["step"] for step in shipped.card["recipe"]] == ["data"]
     assert shipped.card["recipe"][0]["minutes"] == 1.5
     assert shipped.card["about"] == "nothing much"
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_a_shipped_model_plans_as_its_recipe_says(name: str) -> None:
+    card = read_card(find_checkpoint(name))
+    made = load_recipe(name)
+    assert (card["agent"], card["taught_by"]) == (made.agent, made.taught_by)
+    for tier in ("near", "far"):
+        for mode in ("search", "actor", "both"):
+            assert agent_config("", card, tier=tier, mode=mode).mode == mode

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from goalsight.benchmark.settings import agent_config
+from goalsight.agent.settings import agent_config
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "planner_curves.py"
 _spec = importlib.util.spec_from_file_location("planner_curves", SCRIPT)

@@ -11,7 +11,7 @@ import torch
 
 from goalsight.benchmark.episode import play_pair
 from goalsight.benchmark.manifest import Manifest
-from goalsight.benchmark.rows import check_players
+from goalsight.benchmark.rows import PlayerSpec, check_players
 from goalsight.benchmark.rows_oracle import OracleConfig, OraclePlayer, Simulation
 from goalsight.benchmark.tasks import Env, make_env, task_of
 from goalsight.benchmark.true_distance import Push, Take, Touch, energy_of
@@ -156,6 +156,7 @@ def test_a_cube_that_is_to_be_put_away_waits_for_the_drawer() -> None:
 
 def test_an_environment_that_cannot_be_restored_is_refused_in_one_line() -> None:
     other = cast("Env", SimpleNamespace(unwrapped=SimpleNamespace()))
+    spec = PlayerSpec(checkpoint=None, device="cpu")
     with pytest.raises(UserError, match=r"the oracle row needs a task of goalsight's own.*--rows"):
-        check_players(("hold", "oracle"), None, other)
-    check_players(("hold",), None, other)
+        check_players(("hold", "oracle"), None, other, spec)
+    check_players(("hold",), None, other, spec)

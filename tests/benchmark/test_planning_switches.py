@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from goalsight.agent import Agent
+from goalsight.agent.settings import agent_config
 from goalsight.benchmark import Manifest, Results, save_manifest
 from goalsight.benchmark.results import CheckpointRef, Latency
-from goalsight.benchmark.settings import agent_config
 from goalsight.checkpoint import Checkpoint, save_checkpoint
 from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from goalsight.agent import Agent
+from goalsight.agent.settings import agent_config
 from goalsight.benchmark.results import Outcome, Results, compare, comparisons
 from goalsight.benchmark.rows import (
     NEEDS_CHECKPOINT,
@@ -22,7 +24,6 @@ from goalsight.benchmark.rows import (
     load_agent,
     row_config,
 )
-from goalsight.benchmark.settings import agent_config
 from goalsight.benchmark.tasks import Env
 from goalsight.checkpoint import save_checkpoint
 from goalsight.errors import CheckpointError, UserError
@@ -60,26 +61,53 @@ def agent_of(checkpoint: Path, row: str = "agent", settings: str = "samples=30")
 
 @pytest.mark.parametrize("said", ["", "mode=both", "mode=actor"])
 def test_a_rows_name_says_who_decides_whatever_the_settings_say(said: str) -> None:
-    config = agent_config(said)
-    modes = {row: row_config(row, config).mode for row in LEARNT}
-    own = config.mode
-    assert modes == {
+    made = {row: row_config(row, spec(None, said)) for row in LEARNT}
+    own = agent_config(said).mode
+    assert {row: config.mode for row, config in made.items()} == {
         "gcbc": "actor", "agent": own, "shuffled": own, "actor": "actor", "search": "search",
         "both": "both",
     }  # fmt: skip
-    heads = {row: row_config(row, config).actor.head for row in LEARNT}
-    assert [row for row, head in heads.items() if head == "gcbc"] == ["gcbc"]
+    assert [row for row, config in made.items() if config.actor.head == "gcbc"] == ["gcbc"]
 
 
 def test_settings_of_a_search_do_not_keep_the_actor_from_acting_alone() -> None:
-    config = agent_config("commitment=1,likelihood=0.1,replan=2,samples=60")
+    said = spec(None, "commitment=1,likelihood=0.1,replan=2,samples=60")
     for row in ("actor", "gcbc"):
-        alone = row_config(row, config)
+        alone = row_config(row, said)
         assert (alone.commitment, alone.actor.likelihood, alone.replan) == (0.0, 0.0, 2)
-    both = row_config("both", config)
+    both = row_config("both", said)
     assert (both.commitment, both.actor.likelihood, both.planner.samples) == (1.0, 0.1, 60)
-    with pytest.raises(UserError, match="row both with these settings: 15 proposals"):
-        row_config("both", agent_config("samples=20,elites=4"))
+    with pytest.raises(UserError, match=r"row both with these settings: .*15 proposals"):
+        row_config("both", spec(None, "samples=20,elites=4"))
+
+
+def test_a_search_asks_no_actor_how_likely_plans_are() -> None:
+    search = row_config("search", spec(None, "mode=both,likelihood=0.1"))
+    assert (search.mode, search.actor.likelihood) == ("search", 0.0)
+
+
+CARD = {
+    "agent": {
+        "settings": {"mode": "both", "samples": 64, "likelihood": 0.1},
+        "modes": {"search": {"samples": 200}},
+        "tiers": {"near": {"time_to_goal": 30}, "far": {"time_to_goal": 110}},
+    }
+}
+
+
+def test_rows_plan_as_the_card_says_for_their_mode_and_tier() -> None:
+    found = {
+        (row, tier): row_config(row, replace(spec(None, ""), tier=tier), CARD)
+        for row in ("agent", "search", "actor")
+        for tier in ("near", "far")
+    }
+    assert {key: made.actor.time_to_goal for key, made in found.items()} == {
+        key: 30 if key[1] == "near" else 110 for key in found
+    }
+    samples = {row: found[row, "far"].planner.samples for row in ("agent", "search")}
+    assert samples == {"agent": 64, "search": 200}
+    assert found["agent", "near"].mode == "both"
+    assert found["agent", "near"].actor.likelihood == 0.1
 
 
 def test_every_row_of_a_whole_checkpoint_acts_and_says_what_it_costs(whole: Path) -> None:
@@ -103,18 +131,18 @@ def test_every_row_of_a_whole_checkpoint_acts_and_says_what_it_costs(whole: Path
 
 def test_a_missing_head_is_one_line_that_says_how_to_make_it(tmp_path: Path) -> None:
     bare = agent_of(saved(tmp_path / "bare"))
-    check_players(("agent", "search", "shuffled"), bare, ENV)
+    check_players(("agent", "search", "shuffled"), bare, ENV, spec(None))
     for row, head in (("actor", "actor"), ("both", "actor"), ("gcbc", "gcbc")):
         how = rf"has no {head}, .*goalsight train --config {head} --checkpoint RUN"
         with pytest.raises(CheckpointError, match=how):
-            check_players(("agent", row), bare, ENV)
+            check_players(("agent", row), bare, ENV, spec(None))
 
 
 def test_a_shuffle_of_nothing_is_refused_before_anything_is_played(whole: Path) -> None:
     for settings in ("mode=actor", "horizon=1"):
         agent = agent_of(whole, settings=settings)
         with pytest.raises(UserError, match="the shuffled row needs a search over at least 2 bl"):
-            check_players(("shuffled",), agent, ENV)
+            check_players(("shuffled",), agent, ENV, spec(None, settings))
         with pytest.raises(UserError, match="the shuffled row needs a search"):
             agent_of(whole, "shuffled", settings)
 

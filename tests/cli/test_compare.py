@@ -58,7 +58,7 @@ def test_minutes_become_lightnings_durations(minutes: float, text: str) -> None:
 
 @pytest.mark.parametrize("name", ["models", "plannability"])
 def test_every_shipped_comparison_names_arguments_that_bench_knows(name: str) -> None:
-    from goalsight.benchmark.settings import agent_config
+    from goalsight.agent.settings import agent_config
     from goalsight.cli.bench import bench
 
     plan = read_comparison(find_comparison(name))

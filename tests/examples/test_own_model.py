@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from goalsight.agent import Agent
+from goalsight.agent.settings import agent_config
 from goalsight.benchmark import load_results
 from goalsight.benchmark.rows import PlayerSpec
-from goalsight.benchmark.settings import agent_config
 from goalsight.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from goalsight.cli.main import main
 from goalsight.errors import CheckpointError

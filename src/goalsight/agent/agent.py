@@ -21,6 +21,7 @@ from goalsight.agent.guide import Guide
 from goalsight.agent.history import History, read_picture, read_proprio
 from goalsight.agent.regions import Box
 from goalsight.agent.search import action_bounds, check_finite, latent_variance
+from goalsight.agent.settings import agent_config
 from goalsight.agent.timing import Latencies, deadline_in
 from goalsight.checkpoint import IN_A_RUN, Checkpoint, find_checkpoint, load_checkpoint
 from goalsight.memory import Memory, load_memory
@@ -85,22 +86,36 @@ class Agent:
         cls,
         checkpoint: str | Path,
         *,
+        settings: str = "",
+        tier: str = "far",
         config: AgentConfig | None = None,
         device: torch.device | str = "cpu",
         memory: Path | None = None,
     ) -> Agent:
         """An agent from a checkpoint folder, a training run's folder or a shipped name.
 
-        It takes sub-goals from a `memory`, the file that `goalsight memory build` wrote.
+        It plans as the checkpoint's card says that its model was measured, see
+        `goalsight.agent.settings`.
+
+        Args:
+            checkpoint: where the model is.
+            settings: what is to be different, such as `mode=actor,samples=100`.
+            tier: how far its goals will be: `far` for a whole task, `near` for some 25 control
+                steps.
+            config: all of the settings, in place of those of the card.
+            device: to plan on.
+            memory: file that `goalsight memory build` wrote, to take sub-goals from.
 
         Raises:
             CheckpointError: if there is none or it is damaged.
+            UserError: if a setting is unknown or does not fit.
             MemoryFileError: if the memory is missing, damaged, or of another encoder.
         """
         folder = find_checkpoint(checkpoint)
         name = folder.resolve().parent.name if folder.name == IN_A_RUN else folder.name
         loaded = load_checkpoint(folder, device)
         recorded = None if memory is None else load_memory(memory, loaded.model)
+        config = config or agent_config(settings, loaded.card, tier=tier)
         return cls(loaded, name=name, config=config, memory=recorded)
 
     @property

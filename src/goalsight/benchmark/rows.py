@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.benchmark.settings import agent_config
+from goalsight.agent.settings import agent_config
 from goalsight.benchmark.tasks import Env, task_of
+from goalsight.checkpoint import find_checkpoint, read_card
 from goalsight.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ class PlayerSpec:
     device: str
     """Torch device the agent runs on."""
     settings: str = ""
-    """Of the agent where they differ from the default; see `settings.agent_config`."""
+    """Of the agent where they differ from its card's; see `goalsight.agent.settings`."""
+    tier: str = ""
+    """Of the manifest: how far goals are."""
     memory: Path | None = None
     """File of recorded latents that the agent takes sub-goals from."""
     player: str = ""
@@ -129,31 +132,34 @@ MODES: dict[str, Mode] = {
 """Rows whose name says who decides, and who it is."""
 
 
-def row_config(row: str, config: AgentConfig) -> AgentConfig:
-    """How the agent of a row plans, where its name says more than the settings do.
+def row_config(row: str, spec: PlayerSpec, card: Mapping[str, Any] | None = None) -> AgentConfig:
+    """How the agent of a row plans: as its card and the run's settings say, and the row's name.
 
     Args:
         row: its name; `actor`, `search` and `both` are modes of the agent, `gcbc` is the head of
-            that name alone.
-        config: as the settings say.
+            that name alone. A search has no actor, not even to say how likely plans are.
+        spec: of the run.
+        card: of its checkpoint.
 
     Raises:
         UserError: if the settings and the row cannot go together.
+        CheckpointError: if the card's settings are none.
     """
     if row not in MODES:
-        return config
-    # What compares or weighs plans has nothing to do where none is searched.
-    alone = MODES[row] == "actor"
+        return agent_config(spec.settings, card, tier=spec.tier)
+    both, alone = MODES[row] == "both", MODES[row] == "actor"
+    # What compares plans has nothing to do where none is searched.
+    text = f"{spec.settings},commitment=0" if alone else spec.settings
+    try:
+        config = agent_config(text, card, tier=spec.tier, mode=MODES[row])
+    except UserError as error:
+        raise UserError(f"row {row} with these settings: {error}") from None
     actor = replace(
         config.actor,
         head="gcbc" if row == "gcbc" else config.actor.head,
-        likelihood=0.0 if alone else config.actor.likelihood,
+        likelihood=config.actor.likelihood if both else 0.0,
     )
-    commitment = 0.0 if alone else config.commitment
-    try:
-        return replace(config, mode=MODES[row], actor=actor, commitment=commitment)
-    except ValueError as error:
-        raise UserError(f"row {row} with these settings: {error}") from None
+    return replace(config, actor=actor)
 
 
 def load_agent(spec: PlayerSpec, row: str = "agent") -> Agent:
@@ -174,7 +180,7 @@ def load_agent(spec: PlayerSpec, row: str = "agent") -> Agent:
         )
     from goalsight.agent import Agent, ShuffledAgent
 
-    config = row_config(row, agent_config(spec.settings))
+    config = row_config(row, spec, read_card(find_checkpoint(spec.checkpoint)))
     kind = ShuffledAgent if row == "shuffled" else Agent
     return kind.load(spec.checkpoint, config=config, device=spec.device, memory=spec.memory)
 
@@ -231,13 +237,14 @@ def default_rows(heads: Collection[str], *, expert: bool = True) -> tuple[str, .
     return ("random", "hold", *(("expert",) if expert else ()), *cloned, *learnt)
 
 
-def check_players(rows: Collection[str], agent: Agent | None, env: Env) -> None:
+def check_players(rows: Collection[str], agent: Agent | None, env: Env, spec: PlayerSpec) -> None:
     """Refuse rows that the checkpoint or the environment cannot play, before any is played.
 
     Args:
         rows: of the table.
-        agent: of the checkpoint, as the settings have it.
+        agent: of the checkpoint.
         env: of the manifest.
+        spec: of the run.
 
     Raises:
         CheckpointError: if the checkpoint has not the head that a row needs; says how to make it.
@@ -248,7 +255,7 @@ def check_players(rows: Collection[str], agent: Agent | None, env: Env) -> None:
             from goalsight.agent.actor import find_actor
             from goalsight.agent.shuffled import check_shuffled
 
-            config = row_config(row, agent.config)
+            config = row_config(row, spec, agent.card)
             find_actor(agent.model, config, agent.name)
             if row == "shuffled":
                 check_shuffled(config)

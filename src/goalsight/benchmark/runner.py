@@ -200,7 +200,7 @@ def prepare(manifest: Manifest, config: BenchmarkConfig, agent: Agent | None = N
     Raises:
         UserError: as `run_benchmark`.
     """
-    spec = player_spec(config)
+    spec = player_spec(config, manifest.tier)
     # A guest may read a checkpoint of another kind.
     given = config.checkpoint and not config.player
     if agent is None and (given or NEEDS_CHECKPOINT & set(config.rows)):
@@ -210,7 +210,7 @@ def prepare(manifest: Manifest, config: BenchmarkConfig, agent: Agent | None = N
     check_task(manifest, env)
     if agent:
         _check_agent(agent, env)
-    check_players(config.rows, agent, env)
+    check_players(config.rows, agent, env, spec)
     about = about_run(manifest, config.device, config.seed, agent, env)
     about["player"] = guest.about if guest else None
     env.close()
@@ -220,6 +220,8 @@ def prepare(manifest: Manifest, config: BenchmarkConfig, agent: Agent | None = N
         **{name: about[name] for name in ("agent", "seed", "device", "renderer", "goalsight")},
         "player": about["player"],
         "mujoco": about["mujoco"],
+        # What other rows than the agent's plan with is the card's, too.
+        **({"planning": agent.card["agent"]} if agent and "agent" in agent.card else {}),
     }
     job = Job(
         manifest=manifest,
@@ -232,12 +234,13 @@ def prepare(manifest: Manifest, config: BenchmarkConfig, agent: Agent | None = N
     return Run(manifest=manifest, config=config, store=store, job=job, about=about)
 
 
-def player_spec(config: BenchmarkConfig) -> PlayerSpec:
-    """What the players of a run are made from."""
+def player_spec(config: BenchmarkConfig, tier: str) -> PlayerSpec:
+    """What the players of a run on a manifest of that tier are made from."""
     return PlayerSpec(
         checkpoint=_anywhere(config.checkpoint),
         device=config.device,
         settings=config.settings,
+        tier=tier,
         memory=_anywhere(config.memory),
         player=config.player,
     )

@@ -220,7 +220,7 @@ def prepare_suite(
     for manifest in manifests:
         settings = suite.settings_of(manifest.name, config.settings)
         its = replace(config, pairs=suite.pairs, rows=rows_of(suite, manifest), settings=settings)
-        tasks.append(_prepare(its, manifest, agents(its)))
+        tasks.append(_prepare(its, manifest, agents(its, manifest.tier)))
     replace_file(config.out / RECORD, path.read_bytes())
     return SuiteRun(suite, config.out, tasks)
 
@@ -230,12 +230,13 @@ class _Agents:
 
     def __init__(self, config: BenchmarkConfig) -> None:
         self._any = config.checkpoint is not None and not config.player
-        self._loaded: dict[str, Agent] = {}
+        self._loaded: dict[tuple[str, str], Agent] = {}
 
-    def __call__(self, config: BenchmarkConfig) -> Agent | None:
-        if self._any and config.settings not in self._loaded:
-            self._loaded[config.settings] = load_agent(player_spec(config))
-        return self._loaded.get(config.settings)
+    def __call__(self, config: BenchmarkConfig, tier: str) -> Agent | None:
+        wanted = config.settings, tier
+        if self._any and wanted not in self._loaded:
+            self._loaded[wanted] = load_agent(player_spec(config, tier))
+        return self._loaded.get(wanted)
 
 
 def _begin(out: Path, suite: Path) -> None:

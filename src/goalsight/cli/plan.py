@@ -81,7 +81,7 @@ def plan(
         goalsight plan --checkpoint runs/demo/model --env Goalsight/Push-v0 --seed 3 --out runs/plan
     """
     from goalsight.agent import Agent
-    from goalsight.benchmark.settings import agent_config
+    from goalsight.agent.settings import agent_config
     from goalsight.benchmark.tasks import as_trained, make_env, task_of
     from goalsight.cli.goals import read_goals, with_region
 

@@ -28,13 +28,12 @@ class AgentSeeker:
         import torch
 
         from goalsight.agent import Agent
-        from goalsight.benchmark.settings import agent_config
 
         torch.set_num_threads(1)
-        config = agent_config(self.settings)
-        return _Seeker(
-            Agent.load(self.checkpoint, config=config, device=self.device, memory=self.memory)
+        agent = Agent.load(
+            self.checkpoint, settings=self.settings, device=self.device, memory=self.memory
         )
+        return _Seeker(agent)
 
 
 class _Seeker:

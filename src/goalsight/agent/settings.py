@@ -1,4 +1,15 @@
-"""Settings of the agent as a line of text, so that an ablation is a command."""
+"""How an agent plans, as a line of text and as a checkpoint's card says it.
+
+A card holds the settings that its model was measured with, under `agent`:
+
+    {"settings": {"mode": "both", "samples": 64},
+     "modes": {"search": {"samples": 200}},
+     "tiers": {"near": {"time_to_goal": 25}, "far": {"time_to_goal": 110}}}
+
+`modes` holds what differs for an agent that is told to decide otherwise, `tiers` what differs by
+how far goals are. So a model plans as it was measured wherever it is loaded, and a line of text
+says what is to be different.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +17,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from goalsight.errors import UserError
+from goalsight.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:
-    from goalsight.agent import AgentConfig
+    from goalsight.agent.config import AgentConfig, Mode
     from goalsight_planners import SearchConfig
 
 NOT_TEXT = {"block", "discrete"}
@@ -28,23 +39,42 @@ class Setting:
     """Its value where nothing is said."""
 
 
-def agent_config(text: str) -> AgentConfig:
-    """The agent's default settings with some replaced.
+def agent_config(
+    text: str, card: Mapping[str, Any] | None = None, *, tier: str = "", mode: Mode | None = None
+) -> AgentConfig:
+    """The settings of an agent: the defaults, what the card says instead, what the text says.
 
     Args:
         text: `name=value` pairs separated by commas, such as `planner=mppi,samples=100,delay=0.05`;
             `planner` is a name of `goalsight_planners.PLANNERS`, the others are the fields of
-            `AgentConfig` and of every config inside it, each by its own name.
+            `AgentConfig` and of every config inside it, each by its own name. Where it names a
+            planner, that one begins at its own defaults, not at what the card says of another.
+        card: of the agent's checkpoint; None for defaults alone.
+        tier: how far goals are, `near` or `far` (docs/protocol.md); empty if nobody knows.
+        mode: who decides, whatever card and text say; None leaves it to them.
 
     Raises:
         UserError: if a name is unknown, lists those that exist; or if a value does not fit.
+        CheckpointError: if the card's settings are none.
 
     >>> agent_config("samples=100,delay=0.05").planner.samples
     100
+    >>> card = {"agent": {"settings": {"samples": 64}, "tiers": {"far": {"time_to_goal": 110}}}}
+    >>> agent_config("delay=0.05", card, tier="far").actor.time_to_goal
+    110
     """
-    from goalsight.agent import AgentConfig
+    from goalsight.agent.config import AgentConfig
 
     given = _pairs(text)
+    if mode is not None:
+        given["mode"] = mode
+    measured = _measured(card or {}, given.get("mode"), tier)
+    if "planner" in given:
+        searching = {setting.path[-1] for setting in settable(_search("cem"))} | {"planner"}
+        measured = {name: value for name, value in measured.items() if name not in searching}
+    if "samples" in given:
+        measured.pop("elites", None)
+    given = measured | given
     agent = AgentConfig(planner=_search(given.pop("planner", "cem")))
     known = {setting.path[-1]: setting for setting in settable(agent)}
     if unknown := [name for name in given if name not in known]:
@@ -60,6 +90,21 @@ def agent_config(text: str) -> AgentConfig:
     except ValueError as error:
         raise UserError(f"agent settings: {error}") from None
     return changed
+
+
+def _measured(card: Mapping[str, Any], mode: str | None, tier: str) -> dict[str, str]:
+    """Settings that the card says its model was measured with, as text by name."""
+    said = card.get("agent", {})
+    try:
+        base = dict(said.get("settings", {}))
+        mode = mode or base.get("mode", "search")
+        special = said.get("modes", {}).get(mode, {}), said.get("tiers", {}).get(tier, {})
+        return {name: str(value) for part in (base, *special) for name, value in part.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise CheckpointError(
+            "the checkpoint's card has agent settings that are none: name and value in `settings`, "
+            "and in each of `modes` and `tiers`"
+        ) from None
 
 
 def settable(config: Any, inside: tuple[str, ...] = ()) -> Iterator[Setting]:  # noqa: ANN401

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from goalsight.agent import ActorUse, AgentConfig
-from goalsight.benchmark.settings import agent_config
+from goalsight.agent.settings import agent_config
 from goalsight.errors import UserError
 from goalsight_planners import CEMConfig
 

@@ -3,8 +3,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from goalsight.agent import AgentConfig
-from goalsight.benchmark.settings import _parse, agent_config, settable
-from goalsight.errors import UserError
+from goalsight.agent.settings import _parse, agent_config, settable
+from goalsight.errors import CheckpointError, UserError
 from goalsight_planners import PLANNERS, MPPIConfig
 
 
@@ -31,6 +31,38 @@ def test_settings_of_the_cost_and_of_the_sequence_go_by_their_own_names() -> Non
     assert config.cost.decoded_variables == ("a", "b")
     assert config.sequence.patience == 4
     assert agent_config("delay=0.02,running=0.02,trust=2,energy=l2") == AgentConfig()
+
+
+CARD = {
+    "agent": {
+        "settings": {"mode": "both", "samples": 64, "elites": 9, "init_std": 0.4, "reach": 0.5},
+        "modes": {"search": {"samples": 200}},
+        "tiers": {"far": {"time_to_goal": 110}},
+    }
+}
+
+
+def test_a_card_says_how_its_model_plans_and_the_text_what_is_to_be_different() -> None:
+    told = agent_config("reach=0.1", CARD, tier="far")
+    assert (told.mode, told.planner.samples, told.planner.elites) == ("both", 64, 9)
+    assert (told.actor.reach, told.actor.time_to_goal) == (0.1, 110)
+    assert agent_config("", CARD, tier="near").actor.time_to_goal == 25
+    assert agent_config("mode=search", CARD).planner.samples == 200
+    assert agent_config("mode=search,samples=50", CARD).planner.samples == 50
+    assert agent_config("samples=50", CARD).planner.elites == 5  # 9 were for 64
+    assert agent_config("", {}) == AgentConfig()
+
+
+def test_another_planner_begins_at_its_own_defaults_not_at_the_cards_of_cem() -> None:
+    found = agent_config("planner=mppi", CARD)
+    assert found.planner == MPPIConfig()
+    assert found.actor.reach == 0.5
+
+
+@pytest.mark.parametrize("said", [[], {"settings": 3}, {"tiers": {"far": 3}}, {"modes": []}])
+def test_a_card_whose_settings_are_none_is_one_line(said: object) -> None:
+    with pytest.raises(CheckpointError, match="agent settings that are none"):
+        agent_config("", {"agent": said}, tier="far")
 
 
 @pytest.mark.parametrize("planner", [name for name in PLANNERS if name != "adam"])
