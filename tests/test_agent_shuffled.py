@@ -118,7 +118,7 @@ def test_the_agent_is_the_same_but_for_what_its_plans_cost() -> None:
 
 @torch.inference_mode()
 def test_its_costs_are_in_the_unit_of_the_agent_it_is_compared_with() -> None:
-    """Latents of another variance than 1, as most encoders have; in order, a plan costs the same."""
+    """Latents whose variance is not 1; a plan in order costs what it does there."""
     model = model_of()
     card = {"statistics": {"latent": {"variance": 0.286}}}
     checkpoint = Checkpoint(model, model.config, card, "0" * 64)
