@@ -176,7 +176,7 @@ class Asked:
 def decide(config: AgentConfig, warm: Tensor | None = None, problems: int = 2) -> tuple[Any, Asked]:
     model = model_of()
     planner = replace(config.planner, block=K)
-    decider = Decider(model, replace(config, planner=planner), "name")
+    decider = Decider(model, replace(config, planner=planner), "name", 1.0)
     cost, scene = Asked(), scene_of(model, problems)
     ones = torch.ones(A)
     plan = decider.plan(scene, cost, warm, (-ones, ones), streams(*range(problems)))

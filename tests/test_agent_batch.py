@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalsight.agent import ActorUse, Agent, AgentConfig
+from goalsight.agent import ActorUse, Agent, AgentConfig, ShuffledAgent
 from goalsight.checkpoint import Checkpoint
 from goalsight.memory import Memory
 from goalsight.models import WorldModel, WorldModelConfig
@@ -27,7 +27,12 @@ LOOKS_BACK = {
 }  # fmt: skip
 
 
-def agent_of(changes: dict[str, Any], memory: Memory | None = None, **model_changes: Any) -> Agent:
+def agent_of(
+    changes: dict[str, Any],
+    memory: Memory | None = None,
+    kind: type[Agent] = Agent,
+    **model_changes: Any,
+) -> Agent:
     """An untrained agent whose predictions and actor depend on everything they are given."""
     options = {"width": 16, "depth": 1, "furthest": 20}
     config = WorldModelConfig(
@@ -42,7 +47,7 @@ def agent_of(changes: dict[str, Any], memory: Memory | None = None, **model_chan
     card = {"statistics": {"latent": {"variance": spread}}}  # so that costs are around 1
     made = AgentConfig(planner=SEARCH, actor=USE, trust=100.0)
     checkpoint = Checkpoint(model, config, card, "0" * 64)
-    return Agent(checkpoint, "name", replace(made, **changes), memory)
+    return kind(checkpoint, "name", replace(made, **changes), memory)
 
 
 def picture(seed: int) -> NDArray[np.uint8]:
@@ -59,21 +64,22 @@ def seen(model: WorldModel, seeds: range) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("changes", "model_changes"),
+    ("kind", "changes", "model_changes"),
     [
-        ({"mode": "search"}, {}),
-        ({"mode": "actor"}, {}),
-        ({"mode": "both"}, {}),
-        ({"mode": "both", "actor": replace(USE, likelihood=0.1)}, LOOKS_BACK),
+        (Agent, {"mode": "search"}, {}),
+        (Agent, {"mode": "actor"}, {}),
+        (Agent, {"mode": "both"}, {}),
+        (Agent, {"mode": "both", "actor": replace(USE, likelihood=0.1)}, LOOKS_BACK),
+        (ShuffledAgent, {"mode": "search"}, {}),
     ],
-    ids=["search", "actor", "both", "both-looking-back"],
+    ids=["search", "actor", "both", "both-looking-back", "shuffled"],
 )
 @torch.inference_mode()
 def test_each_of_100_problems_is_planned_as_by_an_agent_that_has_it_alone(
-    changes: dict[str, Any], model_changes: dict[str, Any]
+    kind: type[Agent], changes: dict[str, Any], model_changes: dict[str, Any]
 ) -> None:
     """Through the world model: one call for all goals against an episode of its own for each."""
-    agent = agent_of(changes, **model_changes)
+    agent = agent_of(changes, kind=kind, **model_changes)
     context = agent.model.predictor.context
     latents = seen(agent.model, range(PROBLEMS * context))
     goals = torch.cat([agent.model.encode(frame(10_000 + row)) for row in range(PROBLEMS)])[:, 0]

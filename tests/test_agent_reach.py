@@ -25,7 +25,7 @@ def plan_with(reach: float, mode: Mode = "both") -> Plan:
     scene = replace(scene, goal=torch.stack((near, scene.goal[1])))
     search = replace(SEARCH, block=K)
     config: AgentConfig = replace(BASE, mode=mode, planner=search, actor=replace(USE, reach=reach))
-    decider = Decider(MODEL, config, "tests")
+    decider = Decider(MODEL, config, "tests", 1.0)
     return decider.plan(scene, decider.cost(scene), None, BOUNDS, streams(1, 2))
 
 

@@ -38,7 +38,7 @@ def streams(*seeds: int) -> list[torch.Generator]:
 
 def plan(problems: int, cost: Any, seed: int = 0) -> Any:
     latent = torch.zeros(problems, 1, 1, 4)
-    decider = ShuffledDecider(model_of(), CONFIG, "fake")
+    decider = ShuffledDecider(model_of(), CONFIG, "fake", 1.0)
     scene, one = Scene(latents=latent, goal=latent[:, 0]), torch.ones(A)
     seeds = range(seed, seed + problems)
     return decider.plan(scene, cost, None, (-one, one), streams(*seeds))
@@ -73,7 +73,7 @@ def test_what_is_executed_is_the_plan_and_what_it_costs_is_another_order_of_it()
 
 def test_all_plans_of_a_decision_are_shuffled_alike_and_decisions_differ() -> None:
     """Every plan has its block numbers as actions here, so that the order can be read off."""
-    decider = ShuffledDecider(model_of(), CONFIG, "fake")
+    decider = ShuffledDecider(model_of(), CONFIG, "fake", 1.0)
     seen: list[tuple[int, ...]] = []
     number = torch.arange(float(H))[:, None, None].expand(1, H, K, A) / H
 
@@ -114,6 +114,22 @@ def test_the_agent_is_the_same_but_for_what_its_plans_cost() -> None:
         assert agent.evaluations_per_decision == SEARCH.evaluations
     assert not np.array_equal(acted[0], acted[1])
     np.testing.assert_array_equal(acted[1], acted[2])
+
+
+@torch.inference_mode()
+def test_its_costs_are_in_the_unit_of_the_agent_it_is_compared_with() -> None:
+    """Latents whose variance is not 1; a plan in order costs what it does there."""
+    model = model_of()
+    card = {"statistics": {"latent": {"variance": 0.286}}}
+    checkpoint = Checkpoint(model, model.config, card, "0" * 64)
+    plans = torch.rand(1, 6, H, K, A, generator=streams(0)[0]) * 2 - 1
+    black, costs = np.zeros((32, 32, 3), np.uint8), []
+    for kind in (Agent, ShuffledAgent):
+        agent = kind(checkpoint, config=CONFIG)
+        agent.reset(black + 99, 0)
+        here = model.encode(torch.zeros(1, 1, 3, 32, 32, dtype=torch.uint8))
+        costs.append(agent.cost(here)(plans))
+    torch.testing.assert_close(costs[1], costs[0], atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -37,7 +37,7 @@ def second_plan(
     """What is done after a decision that moved the latents so far."""
     use = replace(USE, reach=reach, stall=stall, arrived=arrived)
     config = replace(BASE, mode=mode, planner=replace(SEARCH, block=K), actor=use)
-    decider, generators = Decider(MODEL, config, "tests"), streams(1, 2)
+    decider, generators = Decider(MODEL, config, "tests", 1.0), streams(1, 2)
     for seen in (scene(), scene(moved)):
         cost = decider.cost(seen)
         plan = decider.plan(seen, cost, None, BOUNDS, generators)
@@ -77,7 +77,7 @@ def test_what_has_arrived_may_stand_still() -> None:
 def test_an_episode_begins_with_nothing_seen() -> None:
     use = replace(USE, reach=0.5, stall=0.1)
     config = replace(BASE, mode="actor", planner=replace(SEARCH, block=K), actor=use)
-    decider, first = Decider(MODEL, config, "tests"), scene()
+    decider, first = Decider(MODEL, config, "tests", 1.0), scene()
     plans = []
     for _ in range(2):
         decider.clear()

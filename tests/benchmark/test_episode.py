@@ -132,6 +132,21 @@ def test_what_an_agent_has_seen_is_not_rendered_again(written: Written) -> None:
     assert env.renders == 0
 
 
+def test_who_watches_is_told_all_that_is_seen_and_done_and_changes_nothing(
+    written: Written,
+) -> None:
+    env, manifest = written([START] + [0.5] * 8)
+    told: list[tuple[int, float | None]] = []
+
+    def watch(observation: Any, action: Array | None) -> None:
+        told.append((int(observation["observation"][0]), None if action is None else action[0]))
+
+    player = player_of(Agent(0.25))
+    outcome, _ = play_pair(env, player, manifest, "row", 0, seed=0, film_every=3, watch=watch)
+    assert told == [(0, None), *((step, 0.25) for step in range(1, 9))]
+    assert outcome == play(env, manifest, player_of(Agent(0.25)))[0]
+
+
 def test_actions_that_are_not_numbers_are_the_checkpoints_fault(written: Written) -> None:
     env, manifest = written([START] * 9)
     with pytest.raises(CheckpointError, match="checkpoint fake plans actions that are not numbers"):

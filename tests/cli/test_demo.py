@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from goalsight.cli.demo import BENCHES, commands, is_trained
+from goalsight.benchmark import Outcome
+from goalsight.cli.demo import BENCHES, Shown, commands, is_trained, pair_to_show, plan_command
 from goalsight.cli.main import main
 
 ARGUMENTS = (
@@ -32,6 +33,11 @@ def test_the_demo_runs_end_to_end_and_a_second_run_reuses_everything(
         rows = [row["row"] for row in json.loads(text)["rows"]]
         assert rows == ["random", "hold", "expert", "agent"]
     assert (out / "plan" / "rollout.mp4").is_file()
+    shown = json.loads((out / "plan" / "plan.json").read_text())
+    played = {o["row"]: o for o in json.loads(results[shown["manifest"]["name"]])["pairs"]}
+    assert shown["success"] is played["agent"]["terminal"]
+    assert shown["distance_m"] == played["agent"]["distance_m"]
+    assert f"shown     pair 0 of {shown['manifest']['name']}, " in first
     assert is_trained(out / "model")
     weights = out / "model" / "checkpoint" / "model.safetensors"
     before = (weights.stat().st_mtime_ns, results)
@@ -73,7 +79,33 @@ def test_a_run_that_has_not_come_to_its_end_is_not_taken_for_a_trained_model(
 def test_every_path_reaches_its_command_whole() -> None:
     """A blank in the folder's name used to cut it in two."""
     out = Path("my runs") / "the 'demo'"
-    for command in commands(out, 2, 1, 1, "00:00:00:02"):
+    shown = Shown(manifest="push-near", pair=0, solved=0, pairs=1)
+    for command in [*commands(out, 2, 1, 1, "00:00:00:02"), plan_command(out, shown)]:
         assert all(str(out) in argument for argument in command if "my runs" in argument)
         assert shlex.split(shlex.join(command)) == command
         assert command[command.index("--out") + 1].startswith(str(out))
+
+
+def pairs(*terminal: bool) -> list[Outcome]:
+    return [
+        Outcome(
+            row="agent",
+            pair=pair,
+            terminal=solved,
+            anytime=True,
+            distance_m=(0.1, 0.0),
+            latency_ms=(),
+            evaluations_per_decision=0,
+        )
+        for pair, solved in enumerate(terminal)
+    ]
+
+
+def test_the_pair_it_shows_was_solved_if_any_was_and_it_says_how_many_were() -> None:
+    """It used to end on a start of its own that the agent did not solve, and called it a plan."""
+    solved = pair_to_show({"easy": pairs(True, True), "hard": pairs(False, False, True, True)})
+    assert str(solved) == "pair 2 of hard, one of the 2 of 4 that it solved there"
+    easier = pair_to_show({"easy": pairs(False, True), "hard": pairs(False, False)})
+    assert str(easier) == "pair 1 of easy, one of the 1 of 2 that it solved there"
+    none = pair_to_show({"easy": pairs(False), "hard": pairs(False, False)})
+    assert str(none) == "pair 0 of hard, of whose 2 pairs it solved none"

@@ -6,17 +6,23 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import gymnasium
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from PIL import Image
 
+from goalsight.benchmark import save_manifest
+from goalsight.benchmark.make_manifests import Recipe, make_manifest
+from goalsight.benchmark.results import HOLD
 from goalsight.benchmark.tasks import make_env
 from goalsight.checkpoint import save_checkpoint
 from goalsight.cli.goals import read_goal
 from goalsight.cli.main import main
 from goalsight.models import WorldModel, WorldModelConfig
+from goalsight_envs.push import PushEnv
 
 SIZE, STEPS = 32, 2
 PUSH = "Goalsight/Push-v0"
@@ -70,13 +76,15 @@ def test_it_writes_the_plan_the_film_and_the_strip(plan: Plan, tmp_path: Path) -
     assert np.shape(record["actions"]) == (STEPS, 4)
     assert len(record["distance_m"]) == len(record["energy"]) == STEPS + 1
     assert len(record["latency_ms"]) >= 1
-    assert record["success"] is False
+    assert (record["success"], record["anytime"], record["manifest"]) == (False, False, None)
     assert len(record["checkpoint"]["sha256"]) == 64
     with Image.open(folder / "goal.png") as goal, Image.open(folder / "filmstrip.png") as strip:
         assert goal.size == (SIZE, SIZE)
         assert strip.width > strip.height
     assert b"ftyp" in (folder / "rollout.mp4").read_bytes()[:16]
-    for said in ("energy", "distance", "decision", str(folder / "rollout.mp4")):
+    assert "cm (success asks for 4 cm or less)" in out
+    assert "terminal failure (at each of the last 2 control steps), anytime failure" in out
+    for said in ("energy", "decision", str(folder / "rollout.mp4")):
         assert said in out
 
 
@@ -102,7 +110,113 @@ def test_the_goal_it_drew_is_a_goal_it_takes(plan: Plan, tmp_path: Path) -> None
     assert (status, err) == (0, "")
     given = json.loads(out)
     assert given["actions"] == drawn["actions"]
-    assert (given["goal"], given["distance_m"], given["success"]) == (str(goal), None, None)
+    assert given["goal"] == str(goal)
+    for unknown in ("distance_m", "success", "anytime", "success_threshold"):
+        assert given[unknown] is None
+    _, out, _ = plan("--goal", str(goal))
+    assert "distance" not in out
+    assert "verdict" not in out
+
+
+class WrittenPush(PushEnv):
+    """Push whose distances [m] are written down, and whether it asks for more than distance."""
+
+    distances: ClassVar[list[float]] = []
+    asks_for_more: ClassVar[bool] = False
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.left = list(self.distances)
+        return super().reset(seed=seed, options=options)
+
+    def _info(self) -> dict[str, Any]:
+        distance = self.left.pop(0)
+        near = distance <= self.success_threshold
+        return {"distance": distance, "is_success": near and not self.asks_for_more}
+
+
+@pytest.mark.parametrize(
+    ("inside", "asks_for_more", "success", "anytime"),
+    [
+        ([1, 1, 1, 1, 1, 1], False, True, True),
+        ([0, 1, 1, 1, 1, 1], False, True, True),
+        ([0, 0, 0, 0, 0, 1], False, False, True),
+        ([1, 1, 1, 1, 1, 0], False, False, True),
+        ([0, 0, 0, 0, 0, 0], False, False, False),
+        ([1, 1, 1, 1, 1, 1], True, False, False),
+    ],
+)
+def test_its_verdicts_are_those_of_the_benchmark(
+    plan: Plan,
+    monkeypatch: pytest.MonkeyPatch,
+    inside: list[int],
+    asks_for_more: bool,
+    success: bool,
+    anytime: bool,
+) -> None:
+    """It used to look at the last distance alone: at the goal, whatever else the task asks for."""
+    written = [0.1, *(0.01 if good else 0.1 for good in inside)]
+    monkeypatch.setattr(WrittenPush, "distances", written)
+    monkeypatch.setattr(WrittenPush, "asks_for_more", asks_for_more)
+    entry: Any = WrittenPush
+    spec = EnvSpec("Goalsight/Written-v0", entry_point=entry)
+    monkeypatch.setitem(gymnasium.registry, spec.id, spec)
+    steps = ["--env", spec.id, "--steps", str(len(inside))]
+    record = json.loads(plan(*steps, "--json")[1])
+    assert (record["success"], record["anytime"]) == (success, anytime)
+    assert record["distance_m"] == written
+    says = {True: "success", False: "failure"}
+    out = plan(*steps)[1]
+    assert f"terminal {says[success]} (at each of the last {HOLD} control steps)" in out
+    assert f"anytime {says[anytime]} (at one or more)" in out
+
+
+def test_a_pair_of_a_manifest_is_played_as_the_benchmark_plays_it(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same actions at the same seed, so the same distances to the last digit."""
+    recipe = Recipe(
+        name="carried",
+        env="Goalsight/PickPlace-v0",
+        tier="far",
+        pairs=2,
+        seed_base=3_000_000,
+        steps=7,
+    )
+    manifest = save_manifest(make_manifest(recipe), tmp_path)
+    shared = ["--checkpoint", str(checkpoint), "--manifest", str(manifest), "--seed", "4"]
+    shared += ["--settings", "samples=16,iterations=2"]
+    bench = ["--rows", "agent", "--workers", "1", "--out", str(tmp_path / "bench")]
+    assert main(["bench", *shared, *bench]) == 0
+    _, pair = json.loads((tmp_path / "bench" / "results.json").read_text())["pairs"]
+    capsys.readouterr()
+    out = tmp_path / "plan"
+    assert main(["plan", *shared, "--pair", "1", "--out", str(out), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["distance_m"] == pair["distance_m"]
+    assert (record["success"], record["anytime"]) == (pair["terminal"], pair["anytime"])
+    assert (record["env"], record["goal"]) == ("Goalsight/PickPlace-v0", "of the pair")
+    assert (record["manifest"]["name"], record["manifest"]["pair"]) == ("carried", 1)
+    assert len(record["energy"]) == len(record["distance_m"]) == 8
+
+
+def test_what_is_played_is_a_task_or_a_pair_of_a_manifest(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refusal(*more: str) -> str:
+        given = ["plan", "--checkpoint", str(checkpoint), "--out", str(tmp_path / "out")]
+        return refused((main([*given, *more]), *capsys.readouterr()))
+
+    one = "give one of --env ID, or --manifest NAME with --pair N"
+    assert one in refusal()
+    assert one in refusal("--env", PUSH, "--manifest", "push-near")
+    assert "--pair is one of a manifest's" in refusal("--env", PUSH, "--pair", "3")
+    for own in (["--steps", "9"], ["--goal", "goal.png"], ["--goal-region", "change"]):
+        assert "has its own goal and budget" in refusal("--manifest", "push-near", *own)
+    for pair in ("-1", "200"):
+        line = refusal("--manifest", "push-near", f"--pair={pair}")
+        assert f"--pair must be in 0 to 199, the pairs of push-near, got {pair}" in line
+    assert "no manifest 'push-close'" in refusal("--manifest", "push-close")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -40,6 +41,9 @@ class Agent:
     >>> action = agent.act(obs["pixels"], obs["observation"])  # doctest: +SKIP
     """
 
+    decider_class: ClassVar[type[Decider]] = Decider
+    """What turns a scene into a plan; a subclass that decides in another way names its own."""
+
     def __init__(
         self,
         checkpoint: Checkpoint,
@@ -65,7 +69,7 @@ class Agent:
         one = torch.ones(self.action_dim, device=self.device)
         self._bounds = action_bounds(self.card, self.config.trust, one)
         self._latent_variance = latent_variance(self.card)
-        self._decider = Decider(self.model, self.config, name, self._latent_variance)
+        self._decider = self.decider_class(self.model, self.config, name, self._latent_variance)
         self._generator = torch.Generator(self.device)
         self._queue: deque[NDArray[np.float32]] = deque()
         self._goals: Goals | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ class Decider:
     """Turns a scene into a plan, in the way that `AgentConfig.mode` says."""
 
     def __init__(
-        self, model: WorldModel, config: AgentConfig, name: str, latent_variance: float = 1.0
+        self, model: WorldModel, config: AgentConfig, name: str, latent_variance: float
     ) -> None:
         """Decide for an agent.
 
@@ -57,9 +58,9 @@ class Decider:
         self.kept = False
         """Whether the last decision kept the plan of the one before."""
 
-    def fresh(self) -> Decider:
+    def fresh(self) -> Self:
         """One that decides alike and has decided nothing yet."""
-        return Decider(self._model, self._config, self._name, self._latent_variance)
+        return type(self)(self._model, self._config, self._name, self._latent_variance)
 
     @property
     def evaluations(self) -> int:

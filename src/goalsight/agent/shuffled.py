@@ -16,44 +16,6 @@ from goalsight.memory import Memory
 from goalsight_planners import Bounds, Cost, Plan, Stop
 
 
-class ShuffledAgent(Agent):
-    """The same agent; every plan costs what the model says of its blocks in another order.
-
-    The order is drawn once a decision and holds for all plans of all iterations of its search; no
-    block keeps its place. What is executed is the plan as the search drew it. An agent that does
-    as well like this does not need its model to know when an action happens.
-    """
-
-    def __init__(
-        self,
-        checkpoint: Checkpoint,
-        name: str = "agent",
-        config: AgentConfig | None = None,
-        memory: Memory | None = None,
-    ) -> None:
-        """Plan with a loaded checkpoint; arguments and errors are those of `Agent`.
-
-        Raises:
-            UserError: if nothing is searched, or only one block ahead.
-        """
-        super().__init__(checkpoint, name, config, memory)
-        check_shuffled(self.config)
-        self._decider = ShuffledDecider(self.model, self.config, name)
-
-
-def check_shuffled(config: AgentConfig) -> None:
-    """Refuse settings under which there is nothing to shuffle.
-
-    Raises:
-        UserError: if nothing is searched, or only one block ahead.
-    """
-    if config.mode == "actor" or config.planner.horizon < 2:
-        raise UserError(
-            "the shuffled row needs a search over at least 2 blocks: leave mode=actor and "
-            "horizon=1 out of --settings"
-        )
-
-
 class ShuffledDecider(Decider):
     """Decides by costs of plans whose blocks are out of order."""
 
@@ -77,6 +39,45 @@ class ShuffledDecider(Decider):
             return cost(plans.gather(2, index))
 
         return super().plan(scene, shuffled, warm, bounds, generators, stop=stop)
+
+
+class ShuffledAgent(Agent):
+    """The same agent; every plan costs what the model says of its blocks in another order.
+
+    The order is drawn once a decision and holds for all plans of all iterations of its search; no
+    block keeps its place. What is executed is the plan as the search drew it. An agent that does
+    as well like this does not need its model to know when an action happens.
+    """
+
+    decider_class = ShuffledDecider
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        name: str = "agent",
+        config: AgentConfig | None = None,
+        memory: Memory | None = None,
+    ) -> None:
+        """Plan with a loaded checkpoint; arguments and errors are those of `Agent`.
+
+        Raises:
+            UserError: if nothing is searched, or only one block ahead.
+        """
+        super().__init__(checkpoint, name, config, memory)
+        check_shuffled(self.config)
+
+
+def check_shuffled(config: AgentConfig) -> None:
+    """Refuse settings under which there is nothing to shuffle.
+
+    Raises:
+        UserError: if nothing is searched, or only one block ahead.
+    """
+    if config.mode == "actor" or config.planner.horizon < 2:
+        raise UserError(
+            "the shuffled row needs a search over at least 2 blocks: leave mode=actor and "
+            "horizon=1 out of --settings"
+        )
 
 
 def derangement(count: int, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,8 @@
-"""One pair, one row: the loop that every number of the benchmark comes from."""
+"""One pair, one row: the loop that every number of `bench` and `plan` comes from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,13 @@ from goalsight.errors import ManifestError
 
 SAME = 1e-4
 """Largest difference in a pair's distance [m] that rounding between platforms explains."""
+Watch = Callable[[Observation, NDArray[np.float32] | None], None]
+"""Called with what is seen at the start and after every control step, and with the action (A,) that
+led there, None at the start."""
+
+
+def unwatched(observation: Observation, action: NDArray[np.float32] | None) -> None:
+    """Watch nothing."""
 
 
 def play_pair(
@@ -26,6 +34,7 @@ def play_pair(
     *,
     seed: int,
     film_every: int,
+    watch: Watch = unwatched,
 ) -> tuple[Outcome, Film]:
     """Play one pair to the end of its budget; success does not end it early.
 
@@ -37,24 +46,63 @@ def play_pair(
         pair: which pair.
         seed: of the run; with `pair` it sets every random choice of the player.
         film_every: control steps between two pictures.
+        watch: told what is seen and done.
 
     Raises:
         ManifestError: if the pair does not fit this environment.
     """
-    observation, info = _restore(env, manifest, pair)
+    start = _restore(env, manifest, pair)
     player.begin(env, np.random.SeedSequence([seed, pair]))
+    return play_episode(
+        env,
+        player,
+        start,
+        row=row,
+        pair=pair,
+        budget=manifest.budget,
+        film_every=film_every,
+        watch=watch,
+    )
+
+
+def play_episode(
+    env: Env,
+    player: Player,
+    start: tuple[Observation, dict[str, Any]],
+    *,
+    row: str,
+    pair: int,
+    budget: int,
+    film_every: int,
+    watch: Watch = unwatched,
+) -> tuple[Outcome, Film]:
+    """Play an episode that has begun; success does not end it early.
+
+    Args:
+        env: at the start, its goal set.
+        player: who plays; it knows the goal.
+        start: observation and info at the start.
+        row: the player's name, for the outcome.
+        pair: number of the pair, for the outcome.
+        budget: control steps.
+        film_every: control steps between two pictures.
+        watch: told what is seen and done.
+    """
+    observation, info = start
+    watch(observation, None)
     distances = [float(info["distance"])]
     inside: list[bool] = []
     latencies: list[float] = []
     frames, steps = [_picture(env, player, observation)], [0]
-    for step in range(1, manifest.budget + 1):
+    for step in range(1, budget + 1):
         action = player.act(observation)
         if player.latency_s is not None:
             latencies.append(1e3 * player.latency_s)
         observation, _, _, _, info = env.step(action)
+        watch(observation, action)
         distances.append(float(info["distance"]))
         inside.append(bool(info["is_success"]))
-        if step % film_every == 0 or step == manifest.budget:
+        if step % film_every == 0 or step == budget:
             frames.append(_picture(env, player, observation))
             steps.append(step)
     outcome = Outcome(

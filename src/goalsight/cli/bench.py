@@ -63,7 +63,7 @@ def bench(
         ray: Let a Ray cluster play: its address, such as auto; local starts one on this machine.
         seed: Of every random choice the rows make.
         device: Torch device the agent plans on.
-        settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
+        settings: Of the agent where they differ from the checkpoint's own, such as samples=100.
         memory: File of `goalsight memory build`: the agent aims at sub-goals on recorded segments.
         player: module:function of yours that makes the row player, see docs/benchmark.md.
         tier: With --env. near: the goal is 25 control steps of play ahead; far: the environment's

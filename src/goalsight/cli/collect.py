@@ -55,7 +55,7 @@ def collect(
         policy: play, random, expert, agent, correct (expert after agent) or module:function.
         mix: Several policies instead of one: a name in configs/collect, or a YAML file of yours.
         checkpoint: Of the agent: a checkpoint, a training run, or a shipped name.
-        settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
+        settings: Of the agent where they differ from the checkpoint's own, such as samples=100.
         memory: Of the agent: file of `goalsight memory build` to take sub-goals from.
         device: Torch device the agent plans on.
         workers: Processes that roll out; one per core by default.

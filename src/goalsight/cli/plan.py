@@ -1,10 +1,11 @@
-"""`goalsight plan`: one goal image or several, one episode, a film of what happened."""
+"""`goalsight plan`: one goal image or several, one episode of the benchmark, a film of it."""
 
 from __future__ import annotations
 
 import json as jsonlib
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,40 +15,61 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from goalsight.agent import Agent
+    from goalsight.agent.regions import Box
+    from goalsight.benchmark import Film, Manifest, Outcome
+    from goalsight.benchmark.rows import Observation
     from goalsight.benchmark.tasks import Env
 
 PLAN, VIDEO, FILMSTRIP, GOAL = "plan.json", "rollout.mp4", "filmstrip.png", "goal.png"
 GOALS = r"goal(-\d+)?\.png"
 """Names of goal images: `goal.png`, or `goal-1.png` and so on where there are several."""
+STEPS = 50
+"""Control steps to act by default."""
 
 
-@dataclass
-class Record:
-    """What happened, step by step."""
+class Recorder:
+    """What a plan keeps of an episode besides its outcome and its film, step by step."""
 
-    frames: list[NDArray[np.uint8]]
-    actions: list[list[float]]
-    distance_m: list[float]
-    energy: list[float]
-    latency_ms: list[float]
-    goal_index: list[int]
-    """Which goal image each action was for, from 0."""
-    weights: dict[int, NDArray[np.float32]]
-    """By goal, the (P,) weights of its patches; nothing where all count alike."""
-    subgoals: list[dict[str, Any] | None]
-    """What each decision aimed at, if the agent has a memory: a segment of it, or None for the
-    goal itself."""
+    def __init__(self, agent: Agent, progress: Callable[[int], None]) -> None:
+        """Record an agent that is about to be given its goal; progress is told each step."""
+        self._agent, self._progress = agent, progress
+        self.actions: list[list[float]] = []
+        self.energy: list[float] = []
+        """Of every picture, the start's first."""
+        self.goal_index: list[int] = []
+        """Which goal image each action was for, from 0."""
+        self.weights: dict[int, NDArray[np.float32]] = {}
+        """By goal, the (P,) weights of its patches; nothing where all count alike."""
+        self.subgoals: list[dict[str, Any] | None] = []
+        """What each decision aimed at, if the agent has a memory: a segment of it, or None for the
+        goal itself."""
+
+    def __call__(self, observation: Observation, action: NDArray[np.float32] | None) -> None:
+        """Take down a control step; see `goalsight.benchmark.episode.Watch`."""
+        agent = self._agent
+        if action is not None:
+            if agent.last_latency_s is not None and agent.guide is not None:
+                segment = agent.guide.segment
+                self.subgoals.append(None if segment is None else asdict(segment))
+            self.goal_index.append(agent.goal_index)
+            if agent.patch_weights is not None:
+                self.weights[agent.goal_index] = agent.patch_weights.cpu().numpy()
+            self.actions.append([round(float(value), 6) for value in action])
+            self._progress(len(self.actions))
+        self.energy.append(agent.energy(observation["pixels"]))
 
 
 def plan(
     *,
     checkpoint: str,
-    env: str,
     out: Path,
+    env: str | None = None,
+    manifest: str | None = None,
+    pair: int | None = None,
     seed: int = 0,
     goal: list[Path] | None = None,
     goal_region: str = "",
-    steps: int = 50,
+    steps: int | None = None,
     device: str = "cpu",
     settings: str = "",
     memory: Path | None = None,
@@ -55,22 +77,28 @@ def plan(
 ) -> int:
     """Plan to a goal image, or to several one after the other, and film what happens.
 
-    Writes plan.json (actions, energies, distances, latencies), rollout.mp4, filmstrip.png with
-    the goal beside it, and goal.png. Of several goals the next one's turn comes when the one
-    before is reached or out of reach (settings switch and patience).
+    It plays one pair as `goalsight bench` does, with the same verdicts: of a task, drawn from the
+    seed, or with --manifest and --pair the frozen one, as the row agent. Writes plan.json
+    (actions, energies, distances, latencies; success is the terminal one, held for the last 5
+    control steps), rollout.mp4, filmstrip.png with the goal beside it, and goal.png. Of several
+    goals the next one's turn comes when the one before is reached or out of reach (settings switch
+    and patience).
 
     Args:
         checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
         env: Gymnasium id of the task, module:Id-v0 for one of another package.
+        manifest: Instead of a task: name of a shipped manifest such as push-near, or a manifest's
+            JSON file.
+        pair: Which pair of the manifest, from 0.
         out: Folder for the results.
         seed: Of the start, of a goal drawn from the task, and of the search.
         goal: Picture of the goal; one is drawn from the task if none is given. Give it again for
             the next of several.
         goal_region: Part of the goal image that counts, x0,y0,x1,y1 in the model's pixels, or
             change for what differs from the first picture; needs a model with a token grid.
-        steps: Control steps to act.
+        steps: Control steps to act, 50 by default; of a pair, its budget.
         device: Torch device to plan on.
-        settings: Of the agent where they differ from the default, such as samples=100,delay=0.05.
+        settings: Of the agent where they differ from the checkpoint's own, such as samples=100.
         memory: File of `goalsight memory build`: the agent aims at sub-goals on recorded segments.
         json: Print plan.json instead of its summary.
 
@@ -82,37 +110,144 @@ def plan(
     """
     from goalsight.agent import Agent
     from goalsight.agent.settings import agent_config
-    from goalsight.benchmark.tasks import as_trained, make_env, task_of
-    from goalsight.cli.goals import read_goals, with_region
+    from goalsight.benchmark.tasks import as_trained, make_env
+    from goalsight.checkpoint import find_checkpoint, read_card
+    from goalsight.cli.goals import with_region
+    from goalsight.data.progress import delayed_bar
 
     check_numbers(steps, seed)
+    check_what(env, manifest, pair, of_env=bool(goal or goal_region or steps))
     check_out(out)
-    region, config = with_region(goal_region, agent_config(settings))
+    frozen = None if manifest is None else read_pair(manifest, pair or 0)
+    # A goal of a task, or somebody's picture, is a whole task away.
+    tier, card = "far" if frozen is None else frozen.tier, read_card(find_checkpoint(checkpoint))
+    region, config = with_region(goal_region, agent_config(settings, card, tier=tier))
     agent = Agent.load(checkpoint, config=config, device=device, memory=memory)
-    world = make_env(env := as_trained(env, agent.card), size=agent.image_size, observe_pixels=True)
-    observation, _ = world.reset(seed=seed)
+    env = as_trained(str(env), agent.card) if frozen is None else frozen.env
+    world = make_env(env, size=agent.image_size, observe_pixels=True)
     check_fit(agent, world)
-    pictures = read_goals(goal, agent.image_size) if goal else task_of(world).goal_image()[None]
-    agent.reset(pictures, seed, region)
-    record = run(agent, world, observation, steps)
+    budget = (steps or STEPS) if frozen is None else frozen.budget
+    with delayed_bar("Acting", "steps") as progress:
+        record = Recorder(agent, lambda done: progress(done, budget))
+        if frozen is None:
+            outcome, film, pictures = play_drawn(
+                world, agent, record, goal or [], region, seed=seed, budget=budget
+            )
+        else:
+            outcome, film = play_frozen(world, agent, record, frozen, pair or 0, seed=seed)
+            pictures = film.goal[None]
+    where = None
+    if frozen is not None:
+        where = {"name": frozen.name, "sha256": frozen.hash, "pair": outcome.pair}
     about: dict[str, Any] = {
         "env": env,
         "seed": seed,
+        "manifest": where,
         "checkpoint": {"name": agent.name, "sha256": agent.checkpoint_sha256},
         "region": region or config.cost.region,
     }
-    result = about | _result(record, world, goal or [])
-    write(out, result, record, pictures)
+    result = about | _result(record, outcome, world, env, goal or [])
+    if frozen is not None:
+        result["goal"] = "of the pair"
+    write(out, result, record, film.frames, pictures)
     world.close()
     print(jsonlib.dumps(result) if json else summary(out, result))
     return 0
 
 
-def _result(record: Record, env: Env, goals: list[Path]) -> dict[str, Any]:
+def play_drawn(
+    world: Env,
+    agent: Agent,
+    record: Recorder,
+    goals: list[Path],
+    region: Box | None,
+    *,
+    seed: int,
+    budget: int,
+) -> tuple[Outcome, Film, NDArray[np.uint8]]:
+    """Play from a start drawn with the seed to goals from files, or to one drawn with it.
+
+    Returns:
+        Outcome, film and the (G, H, W, 3) goal images.
+    """
+    from goalsight.benchmark.episode import play_episode
+    from goalsight.benchmark.rows import AgentPlayer
+    from goalsight.benchmark.tasks import task_of
+    from goalsight.cli.goals import read_goals
+
+    start = world.reset(seed=seed)
+    pictures = read_goals(goals, agent.image_size) if goals else task_of(world).goal_image()[None]
+    agent.reset(pictures, seed, region)
+    outcome, film = play_episode(
+        world,
+        AgentPlayer(agent),
+        start,
+        row="agent",
+        pair=0,
+        budget=budget,
+        film_every=1,
+        watch=record,
+    )
+    return outcome, film, pictures
+
+
+def play_frozen(
+    world: Env, agent: Agent, record: Recorder, manifest: Manifest, pair: int, *, seed: int
+) -> tuple[Outcome, Film]:
+    """Play a pair of a manifest, in all that counts as a benchmark with this seed does."""
+    import torch
+
+    from goalsight.benchmark.episode import check_task, play_pair
+    from goalsight.benchmark.rows import AgentPlayer
+
+    check_task(manifest, world)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so are those of the benchmark: other sums are other plans
+    try:
+        return play_pair(
+            world,
+            AgentPlayer(agent),
+            manifest,
+            "agent",
+            pair,
+            seed=seed,
+            film_every=1,
+            watch=record,
+        )
+    finally:
+        torch.set_num_threads(threads)
+
+
+def read_pair(name: str, pair: int) -> Manifest:
+    """The manifest of that name or file, which has that pair.
+
+    Raises:
+        ManifestError: if there is no such manifest.
+        UserError: if it has no such pair.
+    """
+    from goalsight.benchmark import find_manifest, load_manifest
+    from goalsight.cli.bench import warn_of_another_simulator
+    from goalsight.errors import UserError
+    from goalsight.paths import config_dir
+
+    manifest = load_manifest(find_manifest(name, config_dir() / "bench"))
+    if not 0 <= pair < len(manifest.pairs):
+        raise UserError(
+            f"--pair must be in 0 to {len(manifest.pairs) - 1}, the pairs of {manifest.name}, "
+            f"got {pair}"
+        )
+    warn_of_another_simulator(manifest)
+    return manifest
+
+
+def _result(
+    record: Recorder, outcome: Outcome, world: Env, env: str, goals: list[Path]
+) -> dict[str, Any]:
     """What happened, as JSON values."""
     from goalsight.benchmark.tasks import task_of
+    from goalsight_envs.foreign import is_foreign
 
-    task, names = task_of(env), [str(path) for path in goals]
+    task, names = task_of(world), [str(path) for path in goals]
     drawn = not names
     return {
         "goal": "drawn from the task" if drawn else names if len(names) > 1 else names[0],
@@ -120,49 +255,15 @@ def _result(record: Record, env: Env, goals: list[Path]) -> dict[str, Any]:
         "control_dt": task.control_dt,
         "actions": record.actions,
         "energy": record.energy,
-        "latency_ms": record.latency_ms,
+        "latency_ms": list(outcome.latency_ms),
         "subgoals": record.subgoals,
         # Where the goal is known only as a picture, nobody can measure the distance to it.
-        "distance_m": record.distance_m if drawn else None,
-        "success": record.distance_m[-1] <= task.success_threshold if drawn else None,
+        "distance_m": list(outcome.distance_m) if drawn else None,
+        "distance_unit": "the environment's" if is_foreign(env) else "m",
+        "success_threshold": task.success_threshold if drawn else None,
+        "success": outcome.terminal if drawn else None,
+        "anytime": outcome.anytime if drawn else None,
     }
-
-
-def run(agent: Agent, env: Env, observation: dict[str, NDArray[Any]], steps: int) -> Record:
-    """Act for a number of control steps.
-
-    Args:
-        agent: with its goal set.
-        env: freshly reset.
-        observation: what `reset` returned.
-        steps: control steps.
-    """
-    from goalsight.benchmark.tasks import task_of
-    from goalsight.data.progress import delayed_bar
-
-    task = task_of(env)
-    offset = observation["achieved_goal"] - observation["desired_goal"]
-    frames = [observation["pixels"]]
-    distance, energy = float(np.linalg.norm(offset)), agent.energy(frames[0])
-    record = Record(frames, [], [distance], [energy], [], [], {}, [])
-    with delayed_bar("Acting", "steps") as progress:
-        for step in range(steps):
-            action = agent.act(observation["pixels"], observation["observation"])
-            if agent.last_latency_s is not None:
-                record.latency_ms.append(round(1e3 * agent.last_latency_s, 3))
-                if agent.guide is not None:
-                    segment = agent.guide.segment
-                    record.subgoals.append(None if segment is None else asdict(segment))
-            record.goal_index.append(agent.goal_index)
-            if agent.patch_weights is not None:
-                record.weights[agent.goal_index] = agent.patch_weights.cpu().numpy()
-            observation, _, _, _, info = task.step(action)
-            record.frames.append(observation["pixels"])
-            record.actions.append([round(float(value), 6) for value in action])
-            record.distance_m.append(round(float(info["distance"]), 6))
-            record.energy.append(agent.energy(observation["pixels"]))
-            progress(step + 1, steps)
-    return record
 
 
 def check_fit(agent: Agent, env: Env) -> None:
@@ -181,7 +282,7 @@ def check_fit(agent: Agent, env: Env) -> None:
         )
 
 
-def check_numbers(steps: int, seed: int) -> None:
+def check_numbers(steps: int | None, seed: int) -> None:
     """Refuse numbers out of range.
 
     Raises:
@@ -189,10 +290,29 @@ def check_numbers(steps: int, seed: int) -> None:
     """
     from goalsight.errors import UserError
 
-    if steps < 1:
+    if steps is not None and steps < 1:
         raise UserError(f"--steps must be at least 1, got {steps}")
     if seed < 0:
         raise UserError(f"--seed must be 0 or more, got {seed}")
+
+
+def check_what(env: str | None, manifest: str | None, pair: int | None, *, of_env: bool) -> None:
+    """Refuse none or both of what can be played, and settings of the other one.
+
+    Raises:
+        UserError: naming the flags.
+    """
+    from goalsight.errors import UserError
+
+    if (env is None) == (manifest is None):
+        raise UserError("give one of --env ID, or --manifest NAME with --pair N")
+    if pair is not None and manifest is None:
+        raise UserError("--pair is one of a manifest's: give --manifest NAME in place of --env")
+    if manifest is not None and of_env:
+        raise UserError(
+            "a pair of a manifest has its own goal and budget: leave out --goal, --goal-region "
+            "and --steps, or give --env in place of --manifest"
+        )
 
 
 def check_out(out: Path) -> None:
@@ -217,7 +337,8 @@ def check_out(out: Path) -> None:
 def write(
     out: Path,
     result: dict[str, Any],
-    record: Record,
+    record: Recorder,
+    frames: NDArray[np.uint8],
     goals: NDArray[np.uint8],
 ) -> None:
     """Write the files of a plan; plan.json last, it says that the others are whole."""
@@ -228,7 +349,7 @@ def write(
     from goalsight.report.video import write_video
 
     out.mkdir(parents=True, exist_ok=True)
-    frames, control_dt = np.stack(record.frames), result["control_dt"]
+    control_dt = result["control_dt"]
     for number, goal in enumerate(goals, 1):
         Image.fromarray(goal).save(out / (GOAL if len(goals) == 1 else f"goal-{number}.png"))
     shown = np.stack([_shaded(goal, record.weights.get(i)) for i, goal in enumerate(goals)])
@@ -254,12 +375,32 @@ def summary(out: Path, result: dict[str, Any]) -> str:
     energy, latency = result["energy"], np.median(result["latency_ms"])
     lines = [f"energy    {energy[0]:.3f} -> {energy[-1]:.3f}"]
     if result["distance_m"] is not None:
-        verdict = "success" if result["success"] else "not there"
-        first, last = (100 * result["distance_m"][i] for i in (0, -1))
-        lines.append(f"distance  {first:.1f} cm -> {last:.1f} cm ({verdict})")
+        lines += _verdict(result)
     if isinstance(result["goal"], list):
         seen = result["goal_index"][-1] + 1
         lines.append(f"goals     at the end after number {seen} of {len(result['goal'])}")
     lines.append(f"decision  {latency:.0f} ms (median)")
     lines += [f"{name:<9} {out / file}" for name, file in (("film", VIDEO), ("strip", FILMSTRIP))]
     return "\n".join(lines)
+
+
+def _verdict(result: dict[str, Any]) -> list[str]:
+    """Distance with its unit, and both verdicts of docs/protocol.md."""
+    from goalsight.benchmark.results import HOLD
+
+    first, last = (result["distance_m"][i] for i in (0, -1))
+    threshold, steps = result["success_threshold"], min(HOLD, len(result["actions"]))
+    if result["distance_unit"] == "m":
+        way = f"{100 * first:.1f} cm -> {100 * last:.1f} cm (success asks for {100 * threshold:g}"
+        way += " cm or less)"
+    else:
+        way = f"{first:.4g} -> {last:.4g} (success asks for {threshold:g} or less, in the unit of"
+        way += " the environment)"
+    terminal, anytime = ("success" if result[key] else "failure" for key in ("success", "anytime"))
+    return [
+        f"distance  {way}",
+        (
+            f"verdict   terminal {terminal} (at each of the last {steps} control steps), anytime "
+            f"{anytime} (at one or more)"
+        ),
+    ]

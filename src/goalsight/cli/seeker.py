@@ -63,7 +63,7 @@ def seeking_agent(
     Args:
         checkpoint: as `find_checkpoint` takes it.
         size: height and width of the frames that are collected [pixels].
-        settings: of the agent where they differ from the default.
+        settings: of the agent where they differ from the checkpoint's own.
         memory: file of recorded latents to take sub-goals from.
         device: torch device the agent plans on.
 
