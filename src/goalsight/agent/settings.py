@@ -29,6 +29,11 @@ SWITCHES = {"true": True, "false": False}
 """How a yes or no is written."""
 
 
+TIERS: dict[str, dict[str, Any]] = {"far": {"time_to_goal": 110}}
+"""By how far goals are, what an agent is told whose card says nothing of it: a far goal is a whole
+task away."""
+
+
 @dataclass(frozen=True)
 class Setting:
     """A field of the agent's config, or of a config inside it."""
@@ -98,7 +103,8 @@ def _measured(card: Mapping[str, Any], mode: str | None, tier: str) -> dict[str,
     try:
         base = dict(said.get("settings", {}))
         mode = mode or base.get("mode", "search")
-        special = said.get("modes", {}).get(mode, {}), said.get("tiers", {}).get(tier, {})
+        tiers = said.get("tiers", TIERS)
+        special = said.get("modes", {}).get(mode, {}), tiers.get(tier, {})
         return {name: str(value) for part in (base, *special) for name, value in part.items()}
     except (AttributeError, TypeError, ValueError):
         raise CheckpointError(

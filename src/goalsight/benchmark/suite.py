@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatch
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,24 +57,6 @@ class Suite:
     """Rows of every task's table; empty: those that `goalsight bench` has without `--rows`."""
     pairs: int | None = None
     """Play the first so many pairs of each; None plays all."""
-    settings: dict[str, str] = field(default_factory=dict)
-    """Of the agent by manifest: a pattern such as `*-far` and settings that differ from the
-    default, such as `time_to_goal=110`; those of the command come on top."""
-
-    def settings_of(self, manifest: str, given: str) -> str:
-        """The agent's settings on a manifest.
-
-        Args:
-            manifest: its name.
-            given: settings of the command, which win.
-
-        >>> Suite(name="s", manifests=(), settings={"*-far": "samples=9"}).settings_of("a-far", "")
-        'samples=9'
-        """
-        texts = [text for pattern, text in self.settings.items() if fnmatch(manifest, pattern)]
-        items = [item for text in (*texts, given) for item in text.split(",") if item.strip()]
-        named = {item.partition("=")[0].strip(): item.strip() for item in items}
-        return ",".join(named.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +79,11 @@ def read_suite(path: Path) -> Suite:
         lists: dict[str, Any] = {
             key: _names(content[key]) for key in ("manifests", "rows") if key in content
         }
+        if "settings" in content:
+            raise TypeError("settings belong to the command (--settings) or to a checkpoint's card")
         suite = Suite(name=path.stem, **{**content, **lists})
         if not isinstance(suite.pairs, int | None):
             raise TypeError(f"pairs is a number, got {suite.pairs!r}")
-        if not all(isinstance(text, str) for pair in suite.settings.items() for text in pair):
-            raise TypeError(f"settings are lines of text by pattern, got {suite.settings!r}")
     except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not a suite of manifests, rows and pairs: {error}") from None
     if not suite.manifests or len(set(suite.manifests)) != len(suite.manifests):
@@ -218,25 +199,23 @@ def prepare_suite(
     _begin(config.out, path)
     tasks = []
     for manifest in manifests:
-        settings = suite.settings_of(manifest.name, config.settings)
-        its = replace(config, pairs=suite.pairs, rows=rows_of(suite, manifest), settings=settings)
+        its = replace(config, pairs=suite.pairs, rows=rows_of(suite, manifest))
         tasks.append(_prepare(its, manifest, agents(its, manifest.tier)))
     replace_file(config.out / RECORD, path.read_bytes())
     return SuiteRun(suite, config.out, tasks)
 
 
 class _Agents:
-    """The checkpoint's agent, loaded once for each of the settings it plans with."""
+    """The checkpoint's agent, loaded once for each of the tiers it plans for."""
 
     def __init__(self, config: BenchmarkConfig) -> None:
         self._any = config.checkpoint is not None and not config.player
-        self._loaded: dict[tuple[str, str], Agent] = {}
+        self._loaded: dict[str, Agent] = {}
 
     def __call__(self, config: BenchmarkConfig, tier: str) -> Agent | None:
-        wanted = config.settings, tier
-        if self._any and wanted not in self._loaded:
-            self._loaded[wanted] = load_agent(player_spec(config, tier))
-        return self._loaded.get(wanted)
+        if self._any and tier not in self._loaded:
+            self._loaded[tier] = load_agent(player_spec(config, tier))
+        return self._loaded.get(tier)
 
 
 def _begin(out: Path, suite: Path) -> None:
