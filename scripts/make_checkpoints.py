@@ -62,9 +62,6 @@ class Recipe:
     """Folder in the recipe's whose checkpoint is the result."""
     steps: tuple[Step, ...]
     """In order."""
-    taught_by: str
-    """What it learned from, in the words of docs/protocol.md: `play`, `logs`, `experts in the loop`
-    or `labels`."""
     agent: dict[str, Any]
     """How it plans unless told otherwise, see `goalsight.agent.settings`."""
 
@@ -159,7 +156,6 @@ def ship(recipe: Recipe, folder: Path, shipped: Path = SHIPPED) -> None:
     card = {
         **loaded.card,
         "about": recipe.about,
-        "taught_by": recipe.taught_by,
         "agent": recipe.agent,
         "recipe": steps,
     }

@@ -2,11 +2,12 @@
 
     .venv/bin/python scripts/results_table.py runs/demo [perf-collect.json perf-plan.json]
     .venv/bin/python scripts/results_table.py --suite runs/core
+    .venv/bin/python scripts/results_table.py --matrix runs/core [runs/more-rows ...]
 
 The first reads `results.json` of the benchmarks in a demo's folder and the output of `goalsight
 perf collect --json` and `goalsight perf plan --json`. The second reads the table that `goalsight
-bench --suite` wrote, for README.md and docs/benchmark.md. Both replace what stands between the
-markers; a page with `<!-- suite-core: -->` takes the table of that suite alone, and with `--place
+bench --suite` wrote, for docs/benchmark.md, and the third makes README's short table of it. All
+replace what stands between the markers; a page with `<!-- suite-core: -->` takes the table of that suite alone, and with `--place
 NAME` those of another run of it go between markers of that name.
 """
 
@@ -16,7 +17,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,65 @@ def write_suite(run: Path, pages: Sequence[Path] = PAGES, place: str = "") -> li
     return written
 
 
+FLOORS = ("random", "hold", "expert")
+"""Rows of no model: a line below the README's table."""
+
+
+def matrix(runs: Sequence[Path]) -> str:
+    """A line a task, a column a row: terminal success of a suite, played in one run or several.
+
+    Args:
+        runs: folders of one suite with one checkpoint; rows of a later one replace those of an
+            earlier.
+    """
+    found = [json.loads(_read(run / "suite.json")) for run in runs]
+    rates: dict[str, dict[str, dict[str, Any]]] = {}
+    for suite in found:
+        for task in suite["tasks"]:
+            for row in task["rows"]:
+                rates.setdefault(task["manifest"]["name"], {})[row["row"]] = row
+    names = list(dict.fromkeys(row for rows in rates.values() for row in rows))
+    shown = [name for name in names if name not in FLOORS]
+    lines = [
+        "| " + " | ".join(["terminal success", *(f"`{name}`" for name in shown)]) + " |",
+        "|" + "---|" * (1 + len(shown)),
+    ]
+    for task, rows in rates.items():
+        cells = [_rate(rows[name]["terminal"]) if name in rows else "" for name in shown]
+        lines.append("| " + " | ".join([task, *cells]) + " |")
+    floors = [
+        f"`{name}` {_range(rows[name] for rows in rates.values() if name in rows)}"
+        for name in names
+        if name in FLOORS
+    ]
+    pairs = {
+        name: sorted({rows[name]["pairs"] for rows in rates.values() if name in rows})
+        for name in names
+    }
+    counts = [f"`{name}` {' or '.join(map(str, count))}" for name, count in pairs.items()]
+    model = found[-1]["checkpoint"]
+    lines += ["", f"On the same pairs: {', '.join(floors)}. Pairs a task: {', '.join(counts)}."]
+    lines += [
+        "",
+        (
+            f"Checkpoint {model['name']} (SHA-256 {model['sha256'][:12]}), taught by "
+            f"{model['taught_by']}, one training seed. "
+            + "; ".join(
+                f"`{suite['command']}` at commit `{(suite['commit'] or '')[:12]}` on "
+                f"{suite['hardware']}"
+                for suite in found
+            )
+            + "."
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _range(rows: Iterable[dict[str, Any]]) -> str:
+    found = sorted(round(100 * row["terminal"]["rate"]) for row in rows)
+    return f"{found[0]} %" if found[0] == found[-1] else f"{found[0]} to {found[-1]} %"
+
+
 def _read(path: Path) -> str:
     if not path.is_file():
         sys.exit(f"{path} is missing: finish `goalsight bench --suite` first")
@@ -122,8 +182,18 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("demo", type=Path, nargs="?", help="folder of a demo")
     parser.add_argument("perf", type=Path, nargs="*", help="output of goalsight perf ... --json")
     parser.add_argument("--suite", type=Path, help="folder of goalsight bench --suite")
+    parser.add_argument(
+        "--matrix",
+        type=Path,
+        nargs="+",
+        help="the same, several of one suite: README's short table",
+    )
     parser.add_argument("--place", default="", help="name of the markers that a suite goes between")
     given = parser.parse_args(arguments)
+    if given.matrix:
+        page = README.read_text(encoding="utf-8")
+        README.write_text(replace_block(page, "matrix", matrix(given.matrix)), encoding="utf-8")
+        return
     if (given.demo is None) == (given.suite is None):
         parser.error("give the folder of a demo, or --suite and that of a suite")
     if given.suite is not None:

@@ -66,3 +66,35 @@ def test_without_markers_or_a_finished_suite_it_says_so(run: Path, tmp_path: Pat
     (run / "suite.json").unlink()
     with pytest.raises(SystemExit, match="finish `goalsight bench --suite` first"):
         results_table.write_suite(run, [page])
+
+
+def suite(folder: Path, rows: dict[str, tuple[int, int]]) -> Path:
+    """A finished suite of one task; successes and pairs by row."""
+    folder.mkdir()
+    found = []
+    for name, (won, pairs) in rows.items():
+        low, high = won / pairs - 0.1, won / pairs + 0.1
+        rate = {"rate": won / pairs, "low": low, "high": high}
+        found.append({"row": name, "pairs": pairs, "terminal": rate})
+    model = {"name": "small", "sha256": "ab" * 32, "taught_by": "play"}
+    content = {
+        "suite": "core", "command": f"goalsight bench {folder.name}", "commit": "c" * 40,
+        "hardware": "a processor", "checkpoint": model,
+        "tasks": [{"manifest": {"name": "push-far"}, "rows": found}],
+    }  # fmt: skip
+    (folder / "suite.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_the_short_table_has_a_column_a_row_and_what_taught_the_model(tmp_path: Path) -> None:
+    first = suite(tmp_path / "first", {"random": (1, 50), "hold": (0, 50), "both": (40, 50)})
+    more = suite(tmp_path / "more", {"search": (60, 200), "both": (190, 200)})
+    lines = results_table.matrix([first, more]).splitlines()
+    assert lines[0] == "| terminal success | `both` | `search` |"
+    assert lines[2] == "| push-far | 95 % [85, 105] | 30 % [20, 40] |"
+    told = "\n".join(lines[3:])
+    assert "`random` 2 %, `hold` 0 %" in told
+    assert "`both` 200, `search` 200" in told
+    assert "small (SHA-256 abababababab), taught by play" in told
+    assert "`goalsight bench first`" in told
+    assert "`goalsight bench more`" in told

@@ -6,9 +6,11 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from goalsight.paths import repository
 
@@ -17,6 +19,10 @@ PACKAGES = (
     "decord2", "safetensors",
 )  # fmt: skip
 """Distributions whose versions can change a result."""
+
+
+DEMONSTRATIONS = "scripted demonstrations"
+"""In `labels_used`: what a model learned from knew how a goal is reached."""
 
 
 @cache
@@ -88,3 +94,33 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def taught_by(card: Mapping[str, Any]) -> str:
+    """What a model and its heads learned from, in the words of docs/protocol.md.
+
+    Args:
+        card: of its checkpoint.
+
+    Returns:
+        `labels` where simulator state was used, `experts in the loop` where scripts that see it
+        corrected an agent, `logs` for demonstrations as they were recorded, `play` for undirected
+        ones; empty where the card does not say.
+
+    >>> taught_by({"dataset": {"policy": "play"}})
+    'play'
+    >>> taught_by(
+    ...     {"dataset": {"policy": "play"}, "heads": {"actor": {"dataset": {"policy": "correct"}}}}
+    ... )
+    'experts in the loop'
+    """
+    parts = [card, *card.get("heads", {}).values()]
+    datasets = [part["dataset"] for part in parts if isinstance(part.get("dataset"), Mapping)]
+    policies = {name for data in datasets for name in str(data.get("policy", "")).split(", ")}
+    if set(card.get("labels_used", [])) - {DEMONSTRATIONS}:
+        return "labels"
+    if "correct" in policies:
+        return "experts in the loop"
+    if not policies - {""}:
+        return ""
+    return "play" if policies <= {"play", ""} else "logs"

@@ -26,6 +26,7 @@ from goalsight.agent.settings import agent_config
 from goalsight.agent.timing import Latencies, deadline_in
 from goalsight.checkpoint import IN_A_RUN, Checkpoint, find_checkpoint, load_checkpoint
 from goalsight.memory import Memory, load_memory
+from goalsight.provenance import taught_by
 from goalsight_planners import Cost, Plan, Stop, shift_steps, stack_plans
 
 
@@ -126,6 +127,11 @@ class Agent:
     def labels_used(self) -> list[str]:
         """Simulator labels that training used; empty for pixels and actions alone."""
         return list(self.card.get("labels_used", []))
+
+    @property
+    def taught_by(self) -> str:
+        """What training learned from, see `goalsight.provenance.taught_by`."""
+        return taught_by(self.card)
 
     @property
     def memory_sha256(self) -> str | None:

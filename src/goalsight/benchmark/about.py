@@ -84,5 +84,6 @@ def _reference(agent: Agent) -> CheckpointRef:
         name=agent.name,
         sha256=agent.checkpoint_sha256,
         labels_used=agent.labels_used,
+        taught_by=agent.taught_by,
         card=agent.card,
     )

@@ -122,6 +122,8 @@ class CheckpointRef:
     """Simulator truth that was used in training; empty if none."""
     card: dict[str, Any]
     """The checkpoint's own card."""
+    taught_by: str = ""
+    """What training learned from, see `goalsight.provenance.taught_by`; empty if nobody says."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -251,7 +251,12 @@ def _model(found: list[Results]) -> ModelRef | None:
     """The model that acted, if one did."""
     for results in found:
         if model := results.checkpoint:
-            return ModelRef(name=model.name, sha256=model.sha256, labels_used=model.labels_used)
+            return ModelRef(
+                name=model.name,
+                sha256=model.sha256,
+                labels_used=model.labels_used,
+                taught_by=model.taught_by,
+            )
     return None
 
 

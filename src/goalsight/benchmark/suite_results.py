@@ -38,6 +38,8 @@ class ModelRef:
     sha256: str
     labels_used: list[str]
     """Simulator truth that was used in training; empty if none."""
+    taught_by: str = ""
+    """What training learned from, see `goalsight.provenance.taught_by`; empty if nobody says."""
 
 
 @dataclass(frozen=True, kw_only=True)

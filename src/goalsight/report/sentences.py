@@ -54,12 +54,14 @@ def headline(results: Results) -> str:
 
 
 def labels(results: Results, row: RowResult) -> str:
-    """What a row saw beyond pixels and proprio, in training or while acting."""
+    """What taught a row, or what it sees of the simulator while acting."""
     if row.row in SEES_STATE:
-        return "simulator state"
+        return "sees simulator state"
     if row.row in _BLIND or not results.checkpoint:
-        return "none"
-    return ", ".join(results.checkpoint.labels_used) or "none"
+        return "nothing"
+    return (
+        results.checkpoint.taught_by or ", ".join(results.checkpoint.labels_used) or "nobody says"
+    )
 
 
 def comparisons(results: Results) -> list[Comparison]:

@@ -85,6 +85,7 @@ def facts(results: SuiteResults) -> list[tuple[str, str]]:
         found += [
             ("checkpoint", f"{model.name} (SHA-256 {model.sha256})"),
             ("device", results.device),
+            ("taught by", model.taught_by or "nobody says"),
             ("labels used in training", labels),
         ]
     return found

@@ -17,6 +17,7 @@ from goalsight.data import Dataset, Windows, delayed_bar
 from goalsight.data import format as layout
 from goalsight.errors import DatasetError
 from goalsight.models import WorldModel
+from goalsight.provenance import DEMONSTRATIONS
 from goalsight.training.data import WindowData, WindowLoader, WindowsConfig
 from goalsight.training.gripper import GRIPPER
 from goalsight.training.latents import MEMORY_LIMIT, encode_all
@@ -31,7 +32,7 @@ def demonstrations(dataset: Dataset) -> list[str]:
     Play sees the state, too, but follows no goal: what it did is demonstrated in hindsight alone.
     """
     acted = {record.policy or dataset.provenance.policy for record in dataset.records}
-    return ["scripted demonstrations"] if acted & DEMONSTRATORS else []
+    return [DEMONSTRATIONS] if acted & DEMONSTRATORS else []
 
 
 @dataclass(frozen=True, kw_only=True)
