@@ -7,8 +7,8 @@
 The first reads `results.json` of the benchmarks in a demo's folder and the output of `goalsight
 perf collect --json` and `goalsight perf plan --json`. The second reads the table that `goalsight
 bench --suite` wrote, for docs/benchmark.md, and the third makes README's short table of it. All
-replace what stands between the markers; a page with `<!-- suite-core: -->` takes the table of that suite alone, and with `--place
-NAME` those of another run of it go between markers of that name.
+replace what stands between the markers; a page with `<!-- suite-core: -->` takes the table of that
+suite alone, and with `--place NAME` those of another run of it go between markers of that name.
 """
 
 from __future__ import annotations
