@@ -1,12 +1,15 @@
-"""What all tests share: random numbers that are the same every time, and no deadline."""
+"""What all tests share: random numbers that are the same every time, and no hurry."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("goalsight", deadline=None, derandomize=True)
+# No deadline and no check that examples are made quickly: both depend on the machine.
+settings.register_profile(
+    "goalsight", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("goalsight")
 
 

@@ -45,9 +45,7 @@ def committed(out: Path) -> int:
 
 
 def wait_for_episodes(out: Path, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while committed(out) < count:
-        assert time.monotonic() < deadline, "no episodes were written"
+    while committed(out) < count:  # pytest ends a test that hangs
         time.sleep(0.01)
 
 
@@ -57,7 +55,7 @@ def test_ctrl_c_leaves_a_whole_dataset_with_statistics(tmp_path: Path, workers: 
     run = start(tmp_path, out, "--episodes", "500", "--workers", workers)
     wait_for_episodes(out, 2)
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does: parent and workers alike
-    _, errors = run.communicate(timeout=60)
+    _, errors = run.communicate()
     assert run.returncode == 130
     assert "Traceback" not in errors
     assert validate(out) == []
@@ -73,7 +71,7 @@ def test_after_kill_9_the_next_run_gives_what_one_run_gives(
     run = start(tmp_path, out, "--episodes", "500", "--workers", "2", "--video", "none")
     wait_for_episodes(out, 3)
     run.kill()
-    run.communicate(timeout=60)
+    run.communicate()
     assert validate(out) == []
     episodes = committed(out) + 2
     collect(config_for(out, env=SLOW, episodes=episodes, video="none"))

@@ -103,9 +103,7 @@ def measure_training(
     )
 
 
-def matmul_rate(
-    device: torch.device, dtype: torch.dtype, clock: Now = time.perf_counter
-) -> float:
+def matmul_rate(device: torch.device, dtype: torch.dtype, clock: Now = time.perf_counter) -> float:
     """Floating point operations a second of one large square matrix product, the median of 5.
 
     Args:
