@@ -88,9 +88,10 @@ main(sys.argv[1:])
 
 
 def timeless(value: Any) -> Any:
-    """A result without what may differ: times, and the command that wrote it."""
+    """A result without what may differ: times, and what wrote it."""
+    differs = {"latency_ms", "command", "commit"}
     if isinstance(value, dict):
-        return {k: timeless(v) for k, v in value.items() if k not in {"latency_ms", "command"}}
+        return {k: timeless(v) for k, v in value.items() if k not in differs}
     return [timeless(item) for item in value] if isinstance(value, list) else value
 
 
