@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from pytorch_lightning import Callback
 from tests.clock import Clock
 
 from goalsight.checkpoint import load_checkpoint
-from goalsight.data import Dataset
+from goalsight.clip import Clip
+from goalsight.data import Dataset, Windows
 from goalsight.errors import DatasetError, OutputError, UserError
 from goalsight.models import WorldModelConfig
 from goalsight.training.data import ShuffledBatches, WindowsConfig
@@ -41,12 +42,13 @@ def run(
     *callbacks: Callback,
     settings: dict[str, Any] | None = None,
     steps: int = STEPS,
+    intervals: dict[str, int] | None = None,
     **changes: Any,
 ) -> TrainSummary:
     trainer = {
         "max_steps": steps, "accelerator": "cpu", "precision": "32-true", "log_every_n_steps": 2,
         "val_check_interval": 5, "logger": False, "enable_progress_bar": False,
-        "callbacks": list(callbacks),
+        "callbacks": list(callbacks), **(intervals or {}),
     }  # fmt: skip
     return train(dataset, out, config(**changes), trainer=trainer, settings=settings)
 
@@ -175,11 +177,33 @@ def test_a_loss_that_is_no_number_stops_and_names_the_last_good_checkpoint(
 class Takes(Callback):
     """A step takes a quarter of a second of a test's clock."""
 
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
+    def __init__(self, clock: Clock, validation_s: float = 0.0) -> None:
+        self.clock, self.validation_s = clock, validation_s
 
     def on_train_batch_start(self, *_: Any) -> None:
         self.clock.sleep(0.25)
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        self.clock.sleep(self.validation_s)
+
+
+def test_a_run_logs_windows_a_second_and_waiting_without_what_validation_takes(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of 8 windows takes three quarters of a second to load, a step one quarter."""
+    clock, load = Clock(), Windows.__getitems__
+
+    def slow(windows: Windows, indices: Sequence[int]) -> Clip:
+        clock.sleep(0.75)
+        return load(windows, indices)
+
+    monkeypatch.setattr(Windows, "__getitems__", slow)
+    monkeypatch.setattr("goalsight.training.data.time", clock)
+    monkeypatch.setattr("goalsight.training.callbacks.time", clock)
+    often = {"log_every_n_steps": 4, "val_check_interval": 2}
+    metrics = run(dataset, tmp_path / "run", Takes(clock, 3600), steps=6, intervals=often).metrics
+    assert metrics["speed/samples_per_s"] == pytest.approx(8)
+    assert metrics["speed/loader_wait_share"] == pytest.approx(0.75)
 
 
 def test_a_time_limit_ends_the_run_annealed_and_a_resume_keeps_the_clock(

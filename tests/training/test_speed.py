@@ -20,7 +20,7 @@ from goalsight.models import WorldModelConfig
 from goalsight.training.data import WindowData, WindowsConfig
 from goalsight.training.module import TrainingModule
 from goalsight.training.objective import ObjectiveConfig
-from goalsight.training.run import TrainConfig, prepare, train
+from goalsight.training.run import TrainConfig, prepare
 from goalsight.training.speed import TrainingSpeed, matmul_rate, measure_training
 
 MODEL = WorldModelConfig(image_size=32, action_dim=2, frameskip=2)
@@ -44,7 +44,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
     monkeypatch.setattr(Windows, "__getitems__", slow)
     monkeypatch.setattr("goalsight.training.data.time", clock)
-    monkeypatch.setattr("goalsight.training.callbacks.time", clock)
     monkeypatch.setattr("goalsight.training.speed.matmul_rate", lambda *_: 1e9)
     return clock
 
@@ -58,16 +57,13 @@ def config(batch: int = 4) -> TrainConfig:
 
 
 class Takes(Callback):
-    """A step takes `STEP_S`, a validation an hour."""
+    """A step takes `STEP_S`."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
 
     def on_train_batch_start(self, *_: Any) -> None:
         self.clock.sleep(STEP_S)
-
-    def on_validation_batch_end(self, *_: Any) -> None:
-        self.clock.sleep(3600)
 
 
 def measured(dataset: Dataset, clock: Clock, *, batch: int = 4) -> TrainingSpeed:
@@ -94,18 +90,6 @@ def test_a_slow_loader_shows_as_waiting_and_not_in_the_step_alone(
     assert speed.loader_wait_share == pytest.approx(LOAD_S / (LOAD_S + STEP_S))
     assert speed.samples_per_s == pytest.approx(4 / (LOAD_S + STEP_S))
     assert speed.synthetic_samples_per_s == pytest.approx(4 / STEP_S)
-
-
-def test_a_run_logs_windows_a_second_and_waiting_without_what_validation_takes(
-    dataset: Dataset, clock: Clock, tmp_path: Path
-) -> None:
-    trainer = {
-        **CPU, "max_steps": 6, "log_every_n_steps": 4, "val_check_interval": 2, "logger": False,
-        "enable_progress_bar": False, "num_sanity_val_steps": 0, "callbacks": [Takes(clock)],
-    }  # fmt: skip
-    metrics = train(dataset, tmp_path / "run", config(), trainer=trainer).metrics
-    assert metrics["speed/samples_per_s"] == pytest.approx(4 / (LOAD_S + STEP_S))
-    assert metrics["speed/loader_wait_share"] == pytest.approx(LOAD_S / (LOAD_S + STEP_S))
 
 
 def test_twice_the_batch_is_twice_the_work(dataset: Dataset, clock: Clock) -> None:
