@@ -31,13 +31,15 @@ $(SETUP): $(VENV)/.goalsight-packages scripts/ensure_gl.py
 demo: setup ## collect, train, plan and benchmark at the tiny size, under 10 minutes on 2 cores
 	$(BIN)/goalsight demo
 
+# In the order of the folders: by default files of few tests, which take longest, would come last.
+TWO := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: setup ## every test, under 6 minutes on 2 cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
+	OMP_NUM_THREADS=1 $(TWO) $(PYTEST)
 
 test-slow: setup ## the long tests that `make test` leaves out
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow $(PYTEST)
 
-NUMERICS := $(BIN)/python -m pytest -n 2 --dist loadfile -m "numerics and not slow" $(PYTEST)
+NUMERICS = $(TWO) -m "numerics and not slow" $(PYTEST)
 test-isa: setup ## numerical tests without AVX, with AVX2, with all this processor has: before a release
 	ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=SSE4_2 ONEDNN_MAX_CPU_ISA=SSE41 \
 	  OMP_NUM_THREADS=1 $(NUMERICS)
