@@ -161,7 +161,11 @@ def test_workers_end_with_a_run_that_was_killed(tmp_path: Path) -> None:
     options = ["--rows", "expert", "--workers", "1", "--out", str(tmp_path / "run")]
     run = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
     pairs = tmp_path / "run" / PAIRS
-    wait_until(lambda: pairs.is_file() and len(pairs.read_text().splitlines()) > 1)
+    wait_until(
+        lambda: (
+            run.poll() is not None or (pairs.is_file() and len(pairs.read_text().splitlines()) > 1)
+        )
+    )
     workers = children_of(run.pid)
     assert workers
     run.kill()

@@ -167,7 +167,7 @@ def test_a_killed_suite_goes_on_without_losing_or_repeating_a_pair(
     """SIGKILL, in the middle: what was finished stays to the byte, the rest is played once."""
     out = tmp_path / "out"
     run = subprocess.Popen([sys.executable, "-c", STUCK, *bench(out)], stdout=subprocess.DEVNULL)
-    wait_until(lambda: sum(played(out).values()) >= 3)
+    wait_until(lambda: run.poll() is not None or sum(played(out).values()) >= 3)
     run.kill()
     run.wait()
     kept = played(out)

@@ -46,8 +46,9 @@ def committed(out: Path) -> int:
     return int(json.loads(info.read_text())["total_episodes"]) if info.exists() else 0
 
 
-def wait_for_episodes(out: Path, count: int) -> None:
+def wait_for_episodes(run: subprocess.Popen[str], out: Path, count: int) -> None:
     while committed(out) < count:  # pytest ends a test that hangs
+        assert run.poll() is None, run.communicate()
         time.sleep(0.01)
 
 
@@ -55,7 +56,7 @@ def wait_for_episodes(out: Path, count: int) -> None:
 def test_ctrl_c_leaves_a_whole_dataset_with_statistics(tmp_path: Path, workers: str) -> None:
     out = tmp_path / "d"
     run = start(tmp_path, out, "--episodes", "500", "--workers", workers)
-    wait_for_episodes(out, 2)
+    wait_for_episodes(run, out, 2)
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does: parent and workers alike
     _, errors = run.communicate()
     assert run.returncode == 130
@@ -73,7 +74,7 @@ def test_after_kill_9_the_next_run_gives_what_one_run_gives(
     monkeypatch.setattr("goalsight.data.collect.run.git_commit", lambda: None)
     out = tmp_path / "killed"
     run = start(tmp_path, out, "--episodes", "500", "--workers", "2", "--video", "none")
-    wait_for_episodes(out, 3)
+    wait_for_episodes(run, out, 3)
     run.kill()
     run.communicate()
     assert validate(out) == []
