@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
+from tests.clock import Clock
+from torch import Tensor
 
 from goalsight.agent import Agent, AgentConfig, Latencies
 from goalsight.agent.settings import agent_config
@@ -21,34 +25,49 @@ PICTURE = np.zeros((SIZE, SIZE, 3), np.uint8)
 PROPRIO = np.zeros(3, np.float32)
 
 
+class TimedModel(WorldModel):
+    """By its clock it looks at a picture for 10 ms and imagines plans for 20, however many."""
+
+    def __init__(self, config: WorldModelConfig) -> None:
+        super().__init__(config)
+        self.clock = Clock()
+
+    def encode(self, frames: Tensor) -> Tensor:
+        self.clock.sleep(0.01)
+        return super().encode(frames)
+
+    def imagine(
+        self, context: Tensor, past: Tensor | None = None, proprio: Tensor | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        imagination = super().imagine(context, past, proprio)
+
+        def timed(plans: Tensor) -> Tensor:
+            self.clock.sleep(0.02)
+            return imagination(plans)
+
+        return timed
+
+
 def agent_of(config: AgentConfig) -> Agent:
     made = WorldModelConfig(image_size=SIZE, action_dim=2, frameskip=2)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = WorldModel(made).eval()
+        model = TimedModel(made).eval()
         for weight in model.predictor.get_submodule("out").parameters():
             torch.nn.init.normal_(weight, std=0.03)
-    agent = Agent(Checkpoint(model, made, {}, "0" * 64), config=config)
+    agent = Agent(Checkpoint(model, made, {}, "0" * 64), config=config, clock=model.clock)
     agent.reset(PICTURE + 100, seed=0)
     return agent
 
 
-class FakeClock:
-    def __init__(self) -> None:
-        self.time = 5.0
-
-    def __call__(self) -> float:
-        return self.time
-
-
 def test_a_deadline_leaves_room_for_an_iteration_as_long_as_the_longest() -> None:
-    """100 ms from 5.0 s on: 10 ms for looking, then iterations of 20, 30 and 20 ms."""
-    clock = FakeClock()
-    clock.time += 0.01
-    stop = Deadline(0.1, 5.0, CPU, clock)
+    """100 ms from 100 s on: 10 ms for looking, then iterations of 20, 30 and 20 ms."""
+    clock = Clock()
+    clock.sleep(0.01)
+    stop = Deadline(0.1, 100.0, CPU, clock)
     answers = []
     for took in (0.02, 0.03, 0.02):
-        clock.time += took
+        clock.sleep(took)
         answers.append(stop())
     assert answers == [False, False, True]  # at 80 ms another 30 would be too many
 
@@ -66,13 +85,15 @@ def test_a_deadline_of_nothing_is_refused() -> None:
 def test_an_agent_returns_the_best_plan_of_the_time_and_says_what_it_searched(
     by_config: bool,
 ) -> None:
-    """2000 iterations take seconds; in 100 ms some are done."""
+    """100 ms: 10 for looking and 20 an iteration; a fifth one would end at 110."""
     agent = agent_of(AgentConfig(planner=LONG, deadline_ms=100.0 if by_config else 0.0))
     action = agent.act(PICTURE, PROPRIO, deadline=None if by_config else 0.1)
     plan = agent.last_plan
     assert plan is not None
     assert np.array_equal(action, plan.actions[0, 0, 0].numpy())
-    assert 1 <= len(plan.history) < LONG.iterations
+    assert len(plan.history) == 4
+    assert agent.last_latency_s == pytest.approx(0.09)
+    assert agent.latencies.summary().late == 0
     assert plan.evaluations == LONG.samples * len(plan.history)
     assert torch.equal(plan.cost, plan.history[-1].best_cost)
 
@@ -81,6 +102,7 @@ def test_a_deadline_that_is_too_short_costs_one_iteration_and_is_counted_as_late
     agent = agent_of(AgentConfig(planner=LONG))
     agent.act(PICTURE, PROPRIO, deadline=1e-6)
     assert agent.last_plan is not None
+    assert agent.last_latency_s == pytest.approx(0.03)
     assert len(agent.last_plan.history) == 1
     assert (agent.latencies.summary().count, agent.latencies.summary().late) == (1, 1)
 

@@ -206,13 +206,11 @@ def test_ctrl_c_during_training_leaves_a_run_that_goes_on(data: Path, tmp_path: 
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        deadline = time.monotonic() + 120
         while not list(out.glob("csv/*/metrics.csv")):
             assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, "training did not begin"
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
     finally:
         process.kill()
     assert process.returncode == 130

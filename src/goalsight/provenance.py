@@ -26,8 +26,11 @@ DEMONSTRATIONS = "scripted demonstrations"
 
 
 @cache
+@cache
 def git_commit() -> str | None:
     """Commit of the working copy that goalsight runs from, or None outside of one.
+
+    Asked once: what runs is what the process began with, whatever is committed meanwhile.
 
     Returns:
         The full hash, followed by `+dirty` if a tracked file differs from it.
@@ -46,7 +49,7 @@ def _git(root: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments],
-            capture_output=True, text=True, check=True, timeout=10,
+            capture_output=True, text=True, check=True, timeout=60,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None

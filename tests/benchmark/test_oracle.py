@@ -17,7 +17,7 @@ from goalsight.benchmark.tasks import Env, make_env, task_of
 from goalsight.benchmark.true_distance import Push, Take, Touch, energy_of
 from goalsight.errors import UserError
 from goalsight_envs.base import ArmEnv
-from goalsight_planners import CEMConfig, Discrete
+from goalsight_planners import CEMConfig, Discrete, Plan
 
 TASKS = ("Reach", "Push", "Grasp", "PickPlace", "Drawer", "Stack", "Scene")
 TINY = OracleConfig(
@@ -71,17 +71,29 @@ def test_it_reaches_what_standing_still_does_not(reach: Manifest) -> None:
     assert len(outcome.latency_ms) == -(-reach.budget // 4)
 
 
-def test_where_the_goal_is_reached_it_rests() -> None:
+def test_where_the_goal_is_reached_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search there would jitter, and take its second for nothing."""
+    searched: list[None] = []
+    plan = OraclePlayer.plan
+
+    def counted(player: OraclePlayer) -> Plan:
+        searched.append(None)
+        return plan(player)
+
+    monkeypatch.setattr(OraclePlayer, "plan", counted)
     env = env_of("Push")
     task = task_of(env)
     env.reset(seed=0, options={"state": task.goal_state, "goal_state": task.goal_state})
     player = player_of(env)
-    assert not player.act({}).any()
-    assert player.latency_s is not None
-    assert player.latency_s < 0.5
-    assert not player.act({}).any()
-    assert player.latency_s is None
+    decided = []
+    for _ in range(TINY.search.block):
+        assert not player.act({}).any()
+        decided.append(player.latency_s is not None)
+    assert decided == [True, False]
+    assert not searched
+    env.reset(seed=0)
+    player_of(env).act({})
+    assert len(searched) == 1, "elsewhere it searches"
 
 
 def body_at(**places: Any) -> Any:

@@ -161,11 +161,15 @@ def test_workers_end_with_a_run_that_was_killed(tmp_path: Path) -> None:
     options = ["--rows", "expert", "--workers", "1", "--out", str(tmp_path / "run")]
     run = subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL)
     pairs = tmp_path / "run" / PAIRS
-    wait_until(lambda: pairs.is_file() and len(pairs.read_text().splitlines()) > 1)
+    wait_until(
+        lambda: (
+            run.poll() is not None or (pairs.is_file() and len(pairs.read_text().splitlines()) > 1)
+        )
+    )
     workers = children_of(run.pid)
     assert workers
     run.kill()
-    run.wait(timeout=30)
+    run.wait()
     wait_until(lambda: not any(Path(f"/proc/{pid}/task").exists() for pid in workers))
 
 
@@ -177,9 +181,7 @@ def children_of(pid: int) -> list[int]:
     return [int(line) for line in listed.stdout.split()]
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Fails if it does not come true in time."""
-    end = time.monotonic() + seconds
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait as long as it takes; pytest ends a test that hangs."""
     while not condition():
-        assert time.monotonic() < end, "waited too long"
         time.sleep(0.1)

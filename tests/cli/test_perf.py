@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.clock import Clock
 from torch.utils.flop_counter import FlopCounterMode
 
 from goalsight.checkpoint import save_checkpoint
@@ -26,6 +27,14 @@ def keep_threads() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each turn takes 10 ms, and a large matrix product does 1e9 operations a second."""
+    for module in ("perf", "perf_memory", "search_speed"):
+        monkeypatch.setattr(f"goalsight.cli.{module}.time", Clock(tick=0.01))
+    monkeypatch.setattr("goalsight.cli.search_speed.matmul_rate", lambda *_: 1e9)
+
+
 @pytest.mark.parametrize(
     "argv",
     [
@@ -38,7 +47,8 @@ def test_a_loop_is_reported_beside_its_floor(
 ) -> None:
     assert main([*argv, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["floor_milliseconds"] > 0
+    floor = 10 * (2 * 2 if "plan" in argv else 1)  # iterations x blocks, or a control step
+    assert report["floor_milliseconds"] == pytest.approx(floor)
     assert report["overhead"] == pytest.approx(
         report["milliseconds"] / report["floor_milliseconds"]
     )
@@ -70,9 +80,9 @@ def test_every_planner_and_way_has_a_row_and_what_is_faster_finds_the_same_plan(
     evaluations = dict(zip(names, (16, 14, 1, 16 + 1 + 2), strict=True))
     for row in rows:
         assert (row["evaluations"], row["size"]) == (evaluations[row["planner"]], "tiny")
-        assert 0 < row["p50_ms"] <= row["p95_ms"]
+        assert (row["p50_ms"], row["p95_ms"]) == pytest.approx((10, 10))
         assert (row["batch_ms"] is None) == (row["way"] == "plain")
-        assert 0 < row["rate"] < 1.5  # a share; short measurements are rough
+        assert row["rate"] == pytest.approx(row["gflop"] / 0.01)
         assert row["off"] < 1e-4
     counted = {row["planner"]: row["gflop"] for row in rows if row["way"] == "once"}
     assert counted["actor"] < counted["icem"] < counted["cem"] < counted["both, cem"]
@@ -169,4 +179,5 @@ def test_a_sub_goal_is_found_and_timed_beside_the_exact_search(
     assert (exact["search"], exact["same"], exact["excess"]) == ("exact", 1.0, 0.0)
     assert exact["found"] > 0
     assert exact["recall"] == 1
-    assert 0 < exact["p50_ms"] <= exact["p95_ms"]
+    # between two looks at the clock, one at the processor's
+    assert (exact["p50_ms"], exact["p95_ms"]) == pytest.approx((20, 20))

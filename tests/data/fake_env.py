@@ -121,6 +121,21 @@ class Centring:
         return action
 
 
+class Lowering:
+    """A seeker of the arm that goes one way, whatever it is shown: to the left and down."""
+
+    def begin(self, goal: Array, seed: int) -> None:
+        assert goal.any()
+
+    def act(self, observation: dict[str, Any]) -> Array:
+        assert observation["pixels"].any()
+        return np.array([0.0, -1.0, 0.0, 0.0], np.float32)
+
+
+def lowers() -> Lowering:
+    return Lowering()
+
+
 def toward() -> Centring:
     return Centring(away=False)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,8 @@ from goalsight.training.hindsight import demonstrations
 HERE = str(Path(__file__).parent)
 if HERE not in sys.path:
     sys.path.insert(0, HERE)  # `fake_env:Fake/Goal-v0` must be importable
-
-
-@dataclass(frozen=True)
-class Lowers:
-    """An agent that goes one way, whatever it is shown: to the left and down."""
-
-    def __call__(self) -> Lowers:
-        return self
-
-    def begin(self, goal: NDArray[np.uint8], seed: int) -> None:
-        assert goal.any()
-
-    def act(self, observation: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        assert observation["pixels"].any()
-        return np.array([0.0, -1.0, 0.0, 0.0], np.float32)
+# From there and not from here: a worker would import what this module does, for many seconds.
+LOWERING = Seeking(make=import_module("fake_env").lowers, facts={})
 
 
 def collected(out: Path, **changes: Any) -> Dataset:
@@ -43,7 +29,7 @@ def collected(out: Path, **changes: Any) -> Dataset:
         "env": "Goalsight/Reach-v0", "episodes": 8, "out": out, "size": 32, "steps": 40,
         "video": "none", "policy": "correct",
     }  # fmt: skip
-    collect(CollectConfig(**{**given, **changes}), seeking=Seeking(make=Lowers(), facts={}))
+    collect(CollectConfig(**{**given, **changes}), seeking=LOWERING)
     return open_dataset(out)
 
 

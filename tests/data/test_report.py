@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goalsight.cli.main import main
@@ -84,6 +84,7 @@ def test_short_branches_beside_long_episodes_are_no_fault() -> None:
     assert judge(sound(lengths=lengths, policies=both, frames=30_000)) == []
 
 
+@settings(max_examples=30)  # of 4000 rows each
 @given(coupling=st.floats(0, 1), seed=st.integers(0, 99))
 def test_r2_is_what_the_state_explains_of_the_action(coupling: float, seed: int) -> None:
     """The action is a bent function of the state plus noise, so the R2 is known."""

@@ -20,7 +20,9 @@ from goalsight.errors import DatasetError
 cached_open = cache(open_dataset)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     frames=st.integers(1, 5),
     frameskip=st.integers(1, 4),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import Timer
+from tests.clock import Clock
 
 from goalsight.cli.main import main
 from goalsight.clip import Clip
@@ -24,30 +25,54 @@ from goalsight.training.speed import TrainingSpeed, matmul_rate, measure_trainin
 
 MODEL = WorldModelConfig(image_size=32, action_dim=2, frameskip=2)
 CPU = {"accelerator": "cpu", "precision": "32-true"}
+LOAD_S, STEP_S = 0.06, 0.02
+"""What a batch and a step take by the tests' clock [s]."""
 
 
-class SlowWindows(Windows):
-    """A disk that takes its time."""
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Time by which a disk takes `LOAD_S` for a batch of windows, and nothing else any.
 
-    def __getitems__(self, indices: Sequence[int]) -> Clip:
-        time.sleep(0.05)
-        return super().__getitems__(indices)
+    A matrix product, which would take none either, is given its rate.
+    """
+    clock = Clock()
+    load = Windows.__getitems__
+
+    def slow(windows: Windows, indices: Sequence[int]) -> Clip:
+        clock.sleep(LOAD_S)
+        return load(windows, indices)
+
+    monkeypatch.setattr(Windows, "__getitems__", slow)
+    monkeypatch.setattr("goalsight.training.data.time", clock)
+    monkeypatch.setattr("goalsight.training.speed.matmul_rate", lambda *_: 1e9)
+    return clock
 
 
-def measured(dataset: Dataset, *, batch: int = 4, slow: bool = False) -> TrainingSpeed:
-    config = TrainConfig(
+def config(batch: int = 4) -> TrainConfig:
+    return TrainConfig(
         model=MODEL,
         objective=ObjectiveConfig(anti_collapse="none"),
         windows=WindowsConfig(batch=batch, validation=0.25),
     )
 
-    def make(timer: Timer) -> tuple[WindowData, TrainingModule]:
-        data, module = prepare(dataset, config, timer)
-        if slow:
-            data.training.__class__ = SlowWindows
-        return data, module
 
-    return measure_training(make, steps=5, trainer=CPU)
+class Takes(Callback):
+    """A step takes `STEP_S`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.clock.sleep(STEP_S)
+
+
+def measured(dataset: Dataset, clock: Clock, *, batch: int = 4) -> TrainingSpeed:
+    trainer = {**CPU, "callbacks": [Takes(clock)]}
+
+    def make(timer: Timer) -> tuple[WindowData, TrainingModule]:
+        return prepare(dataset, config(batch), timer)
+
+    return measure_training(make, steps=5, trainer=trainer, clock=clock)
 
 
 @pytest.fixture(autouse=True)
@@ -58,26 +83,28 @@ def keep_threads() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def test_a_slow_loader_shows_as_waiting_and_not_in_the_step_alone(dataset: Dataset) -> None:
-    speed = measured(dataset, slow=True)
-    assert speed.loader_wait_share > 0.4
-    assert speed.samples_per_s < 4 / 0.05
-    assert speed.synthetic_samples_per_s > speed.samples_per_s
+def test_a_slow_loader_shows_as_waiting_and_not_in_the_step_alone(
+    dataset: Dataset, clock: Clock
+) -> None:
+    speed = measured(dataset, clock)
+    assert speed.loader_wait_share == pytest.approx(LOAD_S / (LOAD_S + STEP_S))
+    assert speed.samples_per_s == pytest.approx(4 / (LOAD_S + STEP_S))
+    assert speed.synthetic_samples_per_s == pytest.approx(4 / STEP_S)
 
 
-def test_twice_the_batch_is_twice_the_work(dataset: Dataset) -> None:
-    one, two = measured(dataset, batch=4), measured(dataset, batch=8)
+def test_twice_the_batch_is_twice_the_work(dataset: Dataset, clock: Clock) -> None:
+    one, two = measured(dataset, clock, batch=4), measured(dataset, clock, batch=8)
     assert (one.batch, two.batch) == (4, 8)
     assert two.step_flop == pytest.approx(2 * one.step_flop, rel=1e-6)
     per_window = one.step_flop / 4
     assert 1e7 < per_window < 1e9  # 4 pictures and 6 predictions, forth and back
-    assert one.utilisation == pytest.approx(
-        per_window * one.samples_per_s / one.matmul_flop_per_s, rel=1e-6
-    )
+    assert one.utilisation == pytest.approx(per_window * one.samples_per_s / 1e9, rel=1e-6)
 
 
 def test_a_matrix_product_has_a_rate() -> None:
-    assert 1e8 < matmul_rate(torch.device("cpu"), torch.float32) < 1e16
+    """1024 rows by 1024 columns, each sum of 1024 products, in a quarter of a second."""
+    rate = matmul_rate(torch.device("cpu"), torch.float32, Clock(tick=0.25))
+    assert rate == 2 * 1024**3 / 0.25
 
 
 def test_the_command_takes_the_arguments_of_train_and_keeps_nothing(

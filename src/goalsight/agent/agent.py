@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -51,8 +51,12 @@ class Agent:
         name: str = "agent",
         config: AgentConfig | None = None,
         memory: Memory | None = None,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Plan with a loaded checkpoint; with a memory that fits it, to one sub-goal at a time.
+
+        Deadlines and latencies are by the `clock` [s].
 
         Raises:
             UserError: if the config wants a cost that this model cannot give.
@@ -63,6 +67,7 @@ class Agent:
         self.checkpoint_sha256 = checkpoint.sha256
         self.frameskip, self.action_dim = self.model.config.frameskip, self.model.config.action_dim
         self.image_size = self.model.config.image_size
+        self._clock = clock
         self.config = replace(config, planner=replace(config.planner, block=self.frameskip))
         check_cost(self.model, config.cost)
         self.device = next(self.model.parameters()).device
@@ -215,14 +220,14 @@ class Agent:
         due = not self._queue
         limit = self.config.deadline_ms / 1e3 if deadline is None else deadline
         if due or (self._history.frames > 1 and len(self._queue) % self.frameskip == 0):
-            began = time.perf_counter()
+            began = self._clock()
             latent = self._encode(pixels)
             felt = read_proprio(proprio, self.model.config.proprio_dim, self.name)
             self._history.look(latent, None if felt is None else felt.to(self.device))
             if due:
                 self.look(latent, pixels)
-                self._decide(deadline_in(limit, began, self.device))
-                self.last_latency_s = time.perf_counter() - began
+                self._decide(deadline_in(limit, began, self.device, self._clock))
+                self.last_latency_s = self._clock() - began
                 self.latencies.add(self.last_latency_s, limit)
             if self._history.frames > 1:
                 block = np.stack([self._queue[step] for step in range(self.frameskip)])

@@ -58,13 +58,15 @@ class Deadline:
         return now + self._longest > self._end
 
 
-def deadline_in(seconds: float, began: float, device: torch.device) -> Deadline | None:
-    """A deadline so many seconds after a moment of `time.perf_counter`; 0 for none.
+def deadline_in(
+    seconds: float, began: float, device: torch.device, clock: Callable[[], float]
+) -> Deadline | None:
+    """A deadline so many seconds after a moment of the clock; 0 for none.
 
     Raises:
         ValueError: if it is before that moment.
     """
-    return Deadline(seconds, began, device) if seconds else None
+    return Deadline(seconds, began, device, clock) if seconds else None
 
 
 @dataclass(frozen=True, kw_only=True)

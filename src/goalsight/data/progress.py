@@ -19,7 +19,9 @@ def silent(done: int, total: int) -> None:
 
 @contextmanager
 def delayed_bar(description: str, unit: str = "episodes") -> Iterator[Report]:
-    """A bar with rate and time left on stderr, shown once the work has taken 2 s.
+    """A bar with rate and time left on stderr, shown on a terminal once the work has taken 2 s.
+
+    In a log there is none, so that what is said there depends on the work and not on the machine.
 
     Args:
         description: what is being done, e.g. "Decoding".
@@ -47,7 +49,7 @@ def delayed_bar(description: str, unit: str = "episodes") -> Iterator[Report]:
 
     def report(done: int, total: int) -> None:
         nonlocal shown
-        if not shown and time.monotonic() - began > DELAY_S:
+        if not shown and bar.console.is_terminal and time.monotonic() - began > DELAY_S:
             bar.start()
             shown = True
         bar.update(task, completed=done, total=total)

@@ -24,6 +24,8 @@ from goalsight.training.running import RunModule
 
 WARM_UP = 10
 """Steps before the clock starts: memory is allocated, kernels are chosen."""
+Now = Callable[[], float]
+"""A clock: seconds from some moment on."""
 Prepare = Callable[[Timer], tuple[WindowData, RunModule]]
 """Makes data and module of a run, given its clock."""
 
@@ -60,7 +62,11 @@ class TrainingSpeed:
 
 
 def measure_training(
-    prepare: Prepare, *, steps: int = 50, trainer: Mapping[str, Any] | None = None
+    prepare: Prepare,
+    *,
+    steps: int = 50,
+    trainer: Mapping[str, Any] | None = None,
+    clock: Now = time.perf_counter,
 ) -> TrainingSpeed:
     """Train some steps with the loader, then some on a single batch; nothing is kept.
 
@@ -68,13 +74,14 @@ def measure_training(
         prepare: makes data and module.
         steps: timed in each half, after `WARM_UP` that are not.
         trainer: arguments of Lightning's `Trainer` on top of `TRAINER_DEFAULTS`.
+        clock: to measure by.
 
     Raises:
         UserError: if Lightning refuses an argument.
     """
     timer = Timer()
     data, module = prepare(timer)
-    real, synthetic = _Stopwatch(steps), _Stopwatch(steps, count_flop=True)
+    real, synthetic = _Stopwatch(steps, clock), _Stopwatch(steps, clock, count_flop=True)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice about loaders and intervals
         lightning = _trainer(trainer, Path(folder), [timer, real], real.last)
@@ -89,27 +96,28 @@ def measure_training(
         synthetic_samples_per_s=synthetic.samples_per_s,
         loader_wait_share=real.loader_wait_share,
         step_flop=synthetic.step_flop,
-        matmul_flop_per_s=matmul_rate(device, _dtype(precision)),
+        matmul_flop_per_s=matmul_rate(device, _dtype(precision), clock),
         batch=len(real.batch.frames),
         device=str(device),
         precision=precision,
     )
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+def matmul_rate(device: torch.device, dtype: torch.dtype, clock: Now = time.perf_counter) -> float:
     """Floating point operations a second of one large square matrix product, the median of 5.
 
     Args:
         device: where.
         dtype: of its factors.
+        clock: to measure by.
     """
     side = 8192 if device.type == "cuda" else 1024
     left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     took = []
     for _ in range(7):
-        began = _now(device)
+        began = _now(device, clock)
         torch.mm(left, right)
-        took.append(_now(device) - began)
+        took.append(_now(device, clock) - began)
     return 2.0 * side**3 / statistics.median(took[2:])
 
 
@@ -129,8 +137,8 @@ class _Repeated:
 class _Stopwatch(Callback):
     """Times the steps after the warm-up; may count the operations of one step of the warm-up."""
 
-    def __init__(self, steps: int, *, count_flop: bool = False) -> None:
-        self._steps = steps
+    def __init__(self, steps: int, clock: Now, *, count_flop: bool = False) -> None:
+        self._steps, self._clock = steps, clock
         self.last = WARM_UP + steps
         self._counter = FlopCounterMode(display=False) if count_flop else None
         self._counting = ExitStack()
@@ -158,9 +166,10 @@ class _Stopwatch(Callback):
             self._counting.close()
             self.step_flop = float(self._counter.get_total_flops())
         if trainer.global_step == WARM_UP:
-            self._began, self._waited_s = _now(pl_module.device), _waited_s(trainer)
+            self._began = _now(pl_module.device, self._clock)
+            self._waited_s = _waited_s(trainer)
         if trainer.global_step == self.last:
-            took = max(_now(pl_module.device) - self._began, 1e-9)
+            took = max(_now(pl_module.device, self._clock) - self._began, 1e-9)
             self.samples_per_s = self._steps * len(batch.frames) / took
             self.loader_wait_share = min(1.0, (_waited_s(trainer) - self._waited_s) / took)
             self.batch = batch
@@ -177,13 +186,13 @@ def _trainer(
     return make_trainer({**TRAINER_DEFAULTS, **(given or {}), **only_training}, out, callbacks)
 
 
-def _now(device: torch.device) -> float:
+def _now(device: torch.device, clock: Now) -> float:
     """Seconds, once the device has done what it was asked for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
-    return time.perf_counter()
+    return clock()
 
 
 def _waited_s(trainer: Trainer) -> float:
