@@ -115,34 +115,21 @@ COMMANDS: dict[str, Command] = {
             "what a model imagines, as pictures",
             module="inspect_decode",
         ),
-        _command("perf collect", "control steps a second, beside physics and bare render"),
-        _command(
-            "perf tasks", "control steps a second of every task on one core", module="perf_tasks"
-        ),
-        _command(
-            "perf plan",
-            "milliseconds a plan, beside its matrix products and the plain way",
-            module="perf_plan",
-        ),
-        _command(
-            "perf memory",
-            "milliseconds to a sub-goal out of a million latents",
-            module="perf_memory",
-        ),
-        _command(
-            "perf data",
-            "clips a second from videos and cache, beside copying memory",
-            module="perf_data",
-        ),
-        _command(
-            "perf train",
-            "samples a second of training, beside the same step without a loader",
-            module="perf_train",
-            raw=True,
-        ),
     )
 }
 """Every command by name, in the order of the overview."""
+
+_BENCHMARK = "is a program of the repository now: `python -m benchmarks.{}` (all: `make perf`)"
+GONE: dict[str, str] = {
+    "perf collect": _BENCHMARK.format("collect"),
+    "perf tasks": _BENCHMARK.format("tasks"),
+    "perf plan": _BENCHMARK.format("deciding"),
+    "perf data": _BENCHMARK.format("reading"),
+    "perf train": _BENCHMARK.format("training"),
+    "perf memory": "is gone; docs/results/2026-12-01-what-left.md keeps what it measured",
+    "perf": _BENCHMARK.format("NAME"),
+}
+"""What somebody may still type, and what became of it; a group behind its members."""
 
 
 def members(group: str) -> list[Command]:
