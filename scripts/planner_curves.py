@@ -18,10 +18,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from benchmarks.planners.table import budgeted
 from goalsight_planners import PLANNERS
-from goalsight_planners.table import budgeted
 
-USABLE = tuple(name for name in PLANNERS if name != "adam")  # an agent keeps no gradients
+USABLE = tuple(PLANNERS)
 HORIZON, BLOCK = 5, 5
 """Of the search: action blocks ahead and control steps in one, as in the shipped models."""
 
