@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.models import Decisions, make_untrained, open_trained
 from benchmarks.timing import Measurement, Timing, beside, clocked, in_turns, run, show
 from goalsight.agent import AgentConfig
-from goalsight.benchmark.settings import agent_config
+from goalsight.agent.settings import agent_config
 from goalsight.checkpoint import Checkpoint
 from goalsight.errors import UserError
 from goalsight.models.imagination import StepByStep
