@@ -89,10 +89,9 @@ COMMANDS: dict[str, Command] = {
         _command("inspect probe", "read positions out of latents, encoded and imagined"),
         _command("inspect collapse", "how much of the latent space is used"),
         _command("inspect drift", "how far imagination strays, by blocks ahead"),
-        _command("inspect straightness", "how straight latent paths are"),
         _command(
             "inspect similarity",
-            "what the encoder looks at: patch similarity or occlusion",
+            "which patches look alike to the encoder of a token grid",
             module="inspect_pictures",
         ),
         _command(
@@ -103,11 +102,6 @@ COMMANDS: dict[str, Command] = {
         _command(
             "inspect surprise",
             "whether impossible events surprise the model",
-            module="inspect_pictures",
-        ),
-        _command(
-            "inspect counterfactual",
-            "opposite actions imagined from the same start",
             module="inspect_pictures",
         ),
         _command(
@@ -128,6 +122,8 @@ GONE: dict[str, str] = {
     "perf train": _BENCHMARK.format("training"),
     "perf memory": "is gone; docs/results/2026-12-01-what-left.md keeps what it measured",
     "perf": _BENCHMARK.format("NAME"),
+    "inspect straightness": "is gone, nothing drew on it; see `goalsight inspect drift`",
+    "inspect counterfactual": "is gone, nothing drew on it; see `goalsight inspect energy`",
 }
 """What somebody may still type, and what became of it; a group behind its members."""
 
