@@ -50,7 +50,7 @@ COMMANDS: dict[str, Command] = {
         _command("envs", "list the tasks with their actions, observations and units"),
         _command("collect", "roll a policy out and write a LeRobot v3 dataset"),
         _command("data info", "say what a dataset holds"),
-        _command("data validate", "say what is wrong with a dataset, and take bad episodes out"),
+        _command("data validate", "say what is wrong with a dataset; write its good episodes anew"),
         _command("data report", "say whether a dataset supports planning", module="data_report"),
         _command("data merge", "make one dataset out of several", module="data_merge"),
         _command("data import", "make a dataset out of logs you have", "import_", module="logs"),
