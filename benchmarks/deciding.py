@@ -83,7 +83,8 @@ def deciding(
             measure in place of an untrained model.
         who: what decides, several separated by commas: planners, and modes of an agent.
         ways: to run the search: plain, once, bfloat16, compile.
-        settings: of the agents, as in `goalsight bench --settings`.
+        settings: of the agents, as in `goalsight bench --settings`, on top of the defaults; what a
+            checkpoint's card says of planning is left out, so that all are measured alike.
         batch: problems planned at once in the last measurement, but not plain; 0 leaves it out.
         rounds: decisions of each that are timed.
         threads: processor threads PyTorch may use.

@@ -104,17 +104,21 @@ def _on_budget(planner: str, evaluations: int) -> str:
     names = {field.name for field in fields(config)}
     numbers = ("samples", "iterations", "elites", "keep_elites")
     chosen = [f"{name}={getattr(config, name)}" for name in numbers if name in names]
-    return ",".join([f"planner={planner}", *chosen])
+    return ",".join(["mode=search", f"planner={planner}", *chosen])
 
 
-def agent_of(sweep: Sweep, switch: Switch) -> Agent | str:
-    """The agent of a line, or what it lacks."""
+def agent_of(sweep: Sweep, switch: Switch, tier: str) -> Agent | str:
+    """The agent of a line as `goalsight bench` plays it on goals of a tier, or what it lacks."""
     if switch.memory and sweep.memory is None:
         return "needs --memory"
-    config = agent_config(switch.settings)
-    memory = sweep.memory if switch.memory else None
     try:
-        return Agent.load(sweep.checkpoint, config=config, device=sweep.device, memory=memory)
+        return Agent.load(
+            sweep.checkpoint,
+            settings=switch.settings,
+            tier=tier,
+            device=sweep.device,
+            memory=sweep.memory if switch.memory else None,
+        )
     except (CheckpointError, MemoryFileError) as error:
         return str(error).partition(";")[0]
 
@@ -125,11 +129,11 @@ def measure(sweep: Sweep, name: str, switch: Switch, *, play: bool = True) -> Fo
     Raises:
         SystemExit: if the benchmark failed; it has said why.
     """
-    agent = agent_of(sweep, switch)
+    manifest = load_manifest(find_manifest(sweep.manifest, config_dir() / "bench"))
+    agent = agent_of(sweep, switch, manifest.tier)
     if isinstance(agent, str):
         return agent
     folder = sweep.out / re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
-    manifest = load_manifest(find_manifest(sweep.manifest, config_dir() / "bench"))
     if not is_done(folder, sweep, agent, manifest):
         if not play:
             return None

@@ -62,7 +62,7 @@ def test_what_a_checkpoint_lacks_is_said_and_nothing_is_played(tmp_path: Path) -
     told = {
         name: script.measure(plan, name, switch)
         for name, switch in switches.items()
-        if isinstance(script.agent_of(plan, switch), str)
+        if isinstance(script.agent_of(plan, switch, "near"), str)
     }
     assert told["sub-goals"] == "needs --memory"
     assert "has no actor" in str(told["both"])
