@@ -87,8 +87,9 @@ format: setup ## put the code into the house's format
 
 perf: setup ## speed beside its floor: collecting, deciding, reading, training; benchmarks/README.md
 	mkdir -p runs/perf
-	$(BIN)/python -m benchmarks.collect --json | tee runs/perf/collect.json
-	$(BIN)/python -m benchmarks.deciding --json | tee runs/perf/deciding.json
+	$(BIN)/python -m benchmarks.collect --json > runs/perf/collect.json
+	$(BIN)/python -m benchmarks.deciding --json > runs/perf/deciding.json
+	cat runs/perf/collect.json runs/perf/deciding.json
 	$(BIN)/python -m benchmarks.reading
 	rm -rf runs/perf/data
 	$(BIN)/goalsight collect --env Goalsight/Push-v0 --episodes 40 --out runs/perf/data
