@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pytorch_lightning.callbacks import Timer
+from pytorch_lightning import Callback
+from tests.clock import Clock
 
 from benchmarks.collect import collect
 from benchmarks.reading import measure_reading, reading, synthetic_dataset
 from benchmarks.tasks import VIEWS, measure_tasks
-from benchmarks.timing import Measurement, in_one_line, run
+from benchmarks.timing import in_one_line, run
 from benchmarks.training import measure_training, training
 from goalsight.clip import Clip
 from goalsight.data import Dataset, Windows
 from goalsight.errors import UserError
 from goalsight.models import WorldModelConfig
-from goalsight.training.data import WindowData, WindowsConfig
-from goalsight.training.module import TrainingModule
+from goalsight.training.data import WindowsConfig
 from goalsight.training.objective import ObjectiveConfig
 from goalsight.training.run import TrainConfig, prepare
 
@@ -34,25 +33,27 @@ def test_a_step_of_collection_is_reported_beside_its_floor(
     report = json.loads(capsys.readouterr().out)
     assert report["what"] == "one control step of collection: Goalsight/Push-v0, play, 32 px, none"
     assert report["turns"] == 2
-    assert 0 < report["floor_least"] < report["least"] <= report["milliseconds"]
+    assert report["floor_milliseconds"] == report["floor_least"] == pytest.approx(10 / 200)
     assert report["ratio"] == report["milliseconds"] / report["floor_milliseconds"]
 
 
 def test_every_task_is_measured_in_every_view(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.tasks.known_environments", lambda: ["Goalsight/Reach-v0"])
-    (views,) = measure_tasks(size=16, steps=10, rounds=5).values()
+    (views,) = measure_tasks(size=16, steps=5, rounds=2).values()
     assert list(views) == list(VIEWS)
-    blind, _, two = (views[name].least for name in VIEWS)
-    assert blind < two
+    for view in views.values():  # 10 ms for 5 control steps
+        assert (view.milliseconds, view.floor_milliseconds) == pytest.approx((2, 2))
     with pytest.raises(UserError, match="size in \\[16, 1024\\], got 5 and 8"):
         measure_tasks(size=8, steps=5)
 
 
 def test_reading_is_measured_beside_copying(tmp_path: Path) -> None:
     dataset = synthetic_dataset(tmp_path / "d", size=40, episodes=2, length=30)
-    found = measure_reading(dataset, clips=8, batch=4, rounds=3)
+    found = measure_reading(dataset, clips=8, batch=4, rounds=1)
     assert list(found) == ["decord", "pyav", "cache"]
-    assert found["cache"].floor_least < found["cache"].least < found["pyav"].least
+    took = [one.milliseconds for one in found.values()]
+    assert took == pytest.approx([10 / 24, 10 / 24, 10 / 8])  # 24 clips out of a video, 8 elsewhere
+    assert found["cache"].ratio == pytest.approx(1)
 
 
 def test_reading_that_cannot_be_is_refused_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,12 +62,18 @@ def test_reading_that_cannot_be_is_refused_in_one_line(capsys: pytest.CaptureFix
         assert capsys.readouterr().err.startswith("python -m benchmarks.reading: error: ")
 
 
-class SlowWindows(Windows):
-    """A disk that takes its time."""
+LOAD_S, STEP_S = 0.06, 0.02
+"""What a batch and a step take by the tests' clock [s]."""
 
-    def __getitems__(self, indices: Sequence[int]) -> Clip:
-        time.sleep(0.05)
-        return super().__getitems__(indices)
+
+class Takes(Callback):
+    """A step takes `STEP_S`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.clock.sleep(STEP_S)
 
 
 @pytest.fixture(scope="module")
@@ -74,29 +81,30 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return synthetic_dataset(tmp_path_factory.mktemp("d") / "d", size=32, episodes=4, length=30)
 
 
-def measured(dataset: Dataset, *, slow: bool) -> Measurement:
+def test_a_slow_loader_shows_in_the_step_and_not_in_its_floor(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock by which a batch takes `LOAD_S` to load, and nothing but it and a step any."""
+    clock, load = Clock(), Windows.__getitems__
+
+    def slow(windows: Windows, indices: Sequence[int]) -> Clip:
+        clock.sleep(LOAD_S)
+        return load(windows, indices)
+
+    monkeypatch.setattr(Windows, "__getitems__", slow)
+    monkeypatch.setattr("benchmarks.training.time", clock)
     config = TrainConfig(
         model=WorldModelConfig(image_size=32, action_dim=1, frameskip=2),
         objective=ObjectiveConfig(anti_collapse="none"),
         windows=WindowsConfig(batch=4, validation=0.25),
     )
-
-    def make(timer: Timer) -> tuple[WindowData, TrainingModule]:
-        data, module = prepare(dataset, config, timer)
-        if slow:
-            data.training.__class__ = SlowWindows
-        return data, module
-
-    trainer = {"accelerator": "cpu", "precision": "32-true"}
-    return measure_training(make, steps=5, rounds=2, trainer=trainer)
-
-
-def test_a_slow_loader_shows_in_the_step_and_not_in_its_floor(dataset: Dataset) -> None:
-    quick, slow = measured(dataset, slow=False), measured(dataset, slow=True)
-    assert slow.least > 50  # what the loader sleeps
-    assert slow.least - slow.floor_least > 25
-    assert quick.least < slow.least - 25
-    assert slow.what == "a training step of 4 windows with its loader, cpu"
+    trainer = {"accelerator": "cpu", "precision": "32-true", "callbacks": [Takes(clock)]}
+    found = measure_training(
+        lambda timer: prepare(dataset, config, timer), steps=5, rounds=2, trainer=trainer
+    )
+    assert found.milliseconds == found.least == pytest.approx(1e3 * (LOAD_S + STEP_S))
+    assert found.floor_milliseconds == found.floor_least == pytest.approx(1e3 * STEP_S)
+    assert found.what == "a training step of 4 windows with its loader, cpu"
 
 
 def test_training_takes_the_arguments_of_train_and_keeps_nothing(

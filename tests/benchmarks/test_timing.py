@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
+from tests.clock import Clock
 
 from benchmarks.timing import beside, clocked, in_turns, show
 from goalsight.errors import UserError
@@ -26,16 +26,11 @@ def test_turns_alternate_and_the_warm_up_is_left_out() -> None:
     assert beside("a", found["b"], "b", found["a"]).ratio == 10
 
 
-def test_a_turn_is_the_mean_of_its_work() -> None:
-    done: list[int] = []
-
-    def work() -> None:
-        done.append(1)
-        time.sleep(0.01)
-
-    took = clocked(work, times=5)()
-    assert len(done) == 5
-    assert 0.01 <= took < 0.05  # five sleeps together would be 0.05 or more
+def test_a_turn_is_the_mean_of_its_work(clock: Clock) -> None:
+    clock.tick = 0
+    seconds = iter([0.1, 0.2, 0.3, 0.4])
+    assert clocked(lambda: clock.sleep(next(seconds)), times=4)() == pytest.approx(0.25)
+    assert next(seconds, None) is None
 
 
 def test_no_round_is_refused() -> None:
