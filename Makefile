@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.goalsight-setup
-CODE := src envs planners tests scripts examples
+CODE := src envs planners benchmarks tests scripts examples
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow test-isa test-lerobot test-foreign check format perf manifests tasks models checkpoints clean
@@ -85,13 +85,15 @@ format: setup ## put the code into the house's format
 	$(BIN)/ruff format $(CODE)
 	$(BIN)/ruff check --fix $(CODE)
 
-perf: setup ## control steps a second and milliseconds a plan, each beside its floor
-	$(BIN)/goalsight perf collect
-	$(BIN)/goalsight perf plan
-	$(BIN)/goalsight perf data
-	rm -rf runs/perf-data
-	$(BIN)/goalsight collect --env Goalsight/Push-v0 --episodes 40 --out runs/perf-data
-	$(BIN)/goalsight perf train --config tiny --data runs/perf-data --steps 50
+perf: setup ## speed beside its floor: collecting, deciding, reading, training; benchmarks/README.md
+	mkdir -p runs/perf
+	$(BIN)/python -m benchmarks.collect --json > runs/perf/collect.json
+	$(BIN)/python -m benchmarks.deciding --json > runs/perf/deciding.json
+	cat runs/perf/collect.json runs/perf/deciding.json
+	$(BIN)/python -m benchmarks.reading
+	rm -rf runs/perf/data
+	$(BIN)/goalsight collect --env Goalsight/Push-v0 --episodes 40 --out runs/perf/data
+	$(BIN)/python -m benchmarks.training --config tiny --data runs/perf/data --steps 50
 
 manifests: setup ## make the benchmark's frozen pairs again; the result is committed
 	$(BIN)/python -m goalsight.benchmark.make_manifests

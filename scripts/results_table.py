@@ -1,14 +1,15 @@
 """Write what was measured into the README: nobody types a result by hand.
 
-    .venv/bin/python scripts/results_table.py runs/demo [perf-collect.json perf-plan.json]
+    .venv/bin/python scripts/results_table.py runs/demo [collect.json deciding.json]
     .venv/bin/python scripts/results_table.py --suite runs/core
     .venv/bin/python scripts/results_table.py --matrix runs/core [runs/more-rows ...]
 
-The first reads `results.json` of the benchmarks in a demo's folder and the output of `goalsight
-perf collect --json` and `goalsight perf plan --json`. The second reads the table that `goalsight
-bench --suite` wrote, for docs/benchmark.md, and the third makes README's short table of it. All
-replace what stands between the markers; a page with `<!-- suite-core: -->` takes the table of that
-suite alone, and with `--place NAME` those of another run of it go between markers of that name.
+The first reads `results.json` of the benchmarks in a demo's folder and the output of `python -m
+benchmarks.collect --json` and `python -m benchmarks.deciding --json`; `make perf` writes both to
+runs/perf. The second reads the table that `goalsight bench --suite` wrote, for docs/benchmark.md,
+and the third makes README's short table of it. All replace what stands between the markers; a page
+with `<!-- suite-core: -->` takes the table of that suite alone, and with `--place NAME` those of
+another run of it go between markers of that name.
 """
 
 from __future__ import annotations
@@ -180,7 +181,9 @@ def main(arguments: list[str]) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("demo", type=Path, nargs="?", help="folder of a demo")
-    parser.add_argument("perf", type=Path, nargs="*", help="output of goalsight perf ... --json")
+    parser.add_argument(
+        "perf", type=Path, nargs="*", help="output of python -m benchmarks.NAME --json"
+    )
     parser.add_argument("--suite", type=Path, help="folder of goalsight bench --suite")
     parser.add_argument(
         "--matrix",

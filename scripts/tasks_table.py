@@ -104,14 +104,15 @@ def factor_markdown() -> str:
 def speed_table(folder: Path) -> str:
     """Control steps a second."""
     found = json.loads((folder / SPEED).read_text(encoding="utf-8"))
-    lines = ["| task | no pictures | front camera | front and wrist |", "|---|---|---|---|"]
-    lines += [
-        f"| `{task['env']}` | {task['blind']:.0f} | {task['seen']:.0f} | {task['both']:.0f} |"
-        for task in found["tasks"]
-    ]
-    return "\n".join(
-        [*lines, "", f"`goalsight perf tasks`, {found['size']} px, {found['hardware']}."]
-    )
+    heads = ["task", *next(iter(found.values())), "floor"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for task, views in found.items():
+        took = [view["milliseconds"] for view in views.values()]
+        floor = next(iter(views.values()))
+        rates = [f"{1e3 / one:.0f}" for one in (*took, floor["floor_milliseconds"])]
+        lines.append(f"| `{task}` | {' | '.join(rates)} |")
+    where = f"`python -m benchmarks.tasks`, 64 px, {floor['hardware']}"
+    return "\n".join([*lines, "", f"{where}; floor: {floor['floor']} of one camera."])
 
 
 def main() -> None:
@@ -138,14 +139,15 @@ def main() -> None:
 
 
 def measure_speed(path: Path) -> None:
-    """Keep what `goalsight perf tasks --json` prints."""
-    from contextlib import redirect_stdout
+    """Keep what `python -m benchmarks.tasks` measures."""
+    from benchmarks.tasks import measure_tasks
 
-    from goalsight.cli.perf_tasks import tasks
-
+    found = {
+        task: {view: one.to_json() for view, one in views.items()}
+        for task, views in measure_tasks().items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file, redirect_stdout(file):
-        tasks(json=True)
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

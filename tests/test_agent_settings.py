@@ -65,7 +65,7 @@ def test_a_card_whose_settings_are_none_is_one_line(said: object) -> None:
         agent_config("", {"agent": said}, tier="far")
 
 
-@pytest.mark.parametrize("planner", [name for name in PLANNERS if name != "adam"])
+@pytest.mark.parametrize("planner", PLANNERS)
 def test_no_two_settings_share_a_name(planner: str) -> None:
     """They stand side by side in one line, whichever config they belong to."""
     config = AgentConfig(planner=PLANNERS[planner].config())
@@ -110,6 +110,10 @@ def test_a_switch_is_true_or_false_and_not_any_text_that_is_not_empty() -> None:
         ("switch=1", r"switch must be in \[0, 1\), got 1.0"),
         ("patience=-1", "patience must be >= 0, got -1"),
         ("planner=best", "no planner 'best'; there are: cem, icem"),
+        (
+            "planner=adam",
+            "planner adam is a benchmark now, see benchmarks/README.md; there are: cem",
+        ),
         ("planner=cem,temperature=1", "no agent setting 'temperature'"),
     ],
 )

@@ -16,7 +16,7 @@ import goalsight
 ROOT = Path(__file__).parents[1]
 CODE = [
     path
-    for folder in ("src", "envs", "planners", "scripts", "examples")
+    for folder in ("src", "envs", "planners", "benchmarks", "scripts", "examples")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
 Function = ast.FunctionDef | ast.AsyncFunctionDef

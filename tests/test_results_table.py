@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.timing import Measurement
+
 SCRIPT = Path(__file__).parents[1] / "scripts" / "results_table.py"
 _spec = importlib.util.spec_from_file_location("results_table", SCRIPT)
 assert _spec is not None
@@ -15,6 +17,16 @@ assert _spec.loader is not None
 results_table = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(results_table)
 
+PERF = Measurement(
+    what="one decision",
+    milliseconds=40.0,
+    least=35.0,
+    floor="products",
+    floor_milliseconds=25.0,
+    floor_least=24.0,
+    turns=9,
+    hardware="a processor",
+)
 PAGE = "# A\n\n<!-- suite: by a script -->\n\nold\n\n<!-- /suite -->\n\nafter\n"
 
 
@@ -26,6 +38,13 @@ def run(tmp_path: Path) -> Path:
     (folder / "suite.json").write_text(json.dumps({"suite": "core"}))
     (folder / "suite.md").write_text("| task |\n|---|\n| push-near |\n")
     return folder
+
+
+def test_what_a_benchmark_printed_becomes_a_line_beside_its_floor(tmp_path: Path) -> None:
+    (tmp_path / "deciding.json").write_text(json.dumps(PERF.to_json()))
+    text = results_table.perf_table([tmp_path / "deciding.json"])
+    assert "| one decision | 40.00 ms (25 a second) | 25.00 ms, products | 1.6 |" in text
+    assert text.endswith("`make perf` on a processor.")
 
 
 def test_the_table_replaces_what_stands_between_the_markers(run: Path, tmp_path: Path) -> None:

@@ -4,9 +4,7 @@ Every planner has the signature of `cem` and returns a `Plan`; `PLANNERS` has th
 `shift_steps` and `shift_elites` turn a plan into the warm start of the next one.
 """
 
-from goalsight_planners.adam import AdamConfig, adam
 from goalsight_planners.cem import CEMConfig, cem
-from goalsight_planners.cma_es import CMAESConfig, cma_es
 from goalsight_planners.config import Discrete, GaussianConfig, SearchConfig, axes_named
 from goalsight_planners.icem import ICEMConfig, icem
 from goalsight_planners.limits import Projection, Workspace
@@ -28,10 +26,8 @@ from goalsight_planners.space import Bounds
 
 __all__ = [
     "PLANNERS",
-    "AdamConfig",
     "Bounds",
     "CEMConfig",
-    "CMAESConfig",
     "Cost",
     "Discrete",
     "GaussianConfig",
@@ -44,10 +40,8 @@ __all__ = [
     "SearchConfig",
     "Stop",
     "Workspace",
-    "adam",
     "axes_named",
     "cem",
-    "cma_es",
     "icem",
     "mppi",
     "planner_for",

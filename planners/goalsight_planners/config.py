@@ -63,9 +63,9 @@ class SearchConfig:
     block: int = 5
     """Control steps in an action block, K."""
     samples: int = 200
-    """Candidate plans an iteration (Adam: restarts; CMA-ES: population)."""
+    """Candidate plans an iteration."""
     iterations: int = 5
-    """Refits of the sampling distribution (Adam: gradient steps and a last look)."""
+    """Refits of the sampling distribution."""
     elites: int = 20
     """Best plans kept: CEM and iCEM refit to them, every planner returns them."""
     action_mode: Literal["repeat", "free"] = "repeat"

@@ -10,8 +10,8 @@ from torch import Tensor
 
 Projection = Callable[[Tensor], Tensor]
 """Maps plans (B, N, H, K, A) to feasible plans of that shape, inside the bounds if they were. Every
-plan that is evaluated or returned has passed through it. It must treat every plan alone; for Adam
-it must be differentiable."""
+plan that is evaluated or returned has passed through it. It must treat every plan alone; for a
+planner that follows gradients it must be differentiable."""
 
 _MARGIN = 1e-5
 """Share of the box kept free on each side, so that float32 rounding cannot step over it."""

@@ -26,7 +26,7 @@ class IterationStats:
     spread: Tensor
     """(B,) how wide the search still is, in normalised action units (bounds at [-1, 1]): standard
     deviation averaged over a plan's numbers, for a discrete axis the probability of another value
-    than the likeliest; for Adam the mean length of the last step."""
+    than the likeliest; for a planner that follows gradients the mean length of its last step."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from goalsight_planners.adam import AdamConfig, adam
 from goalsight_planners.cem import CEMConfig, cem
-from goalsight_planners.cma_es import CMAESConfig, cma_es
 from goalsight_planners.config import SearchConfig
 from goalsight_planners.icem import ICEMConfig, icem
 from goalsight_planners.limits import Projection
@@ -48,8 +46,6 @@ PLANNERS: dict[str, Entry] = {
     "cem": Entry(cem, CEMConfig),
     "icem": Entry(icem, ICEMConfig),
     "mppi": Entry(mppi, MPPIConfig),
-    "adam": Entry(adam, AdamConfig),
-    "cma_es": Entry(cma_es, CMAESConfig),
     "random_shooting": Entry(random_shooting, SearchConfig),
 }
 """Planners by name: `PLANNERS["icem"].function(cost, init, bounds, config, generators)`."""

@@ -14,7 +14,7 @@ from typing import Literal
 
 import pytest
 
-from goalsight.cli.commands import COMMANDS, Command
+from goalsight.cli.commands import COMMANDS, GONE, Command
 from goalsight.cli.main import main
 from goalsight.errors import DatasetError
 
@@ -222,6 +222,12 @@ def test_an_unknown_command_is_refused_with_those_that_exist(run: Run) -> None:
     for name in ("demo", "doctor", "collect", "train", "plan", "bench"):
         assert name in line
     assert "data info, data validate" in refused(run("data", "infos"))
+
+
+@pytest.mark.parametrize("name", sorted(GONE))
+def test_a_command_that_is_gone_says_what_became_of_it(run: Run, name: str) -> None:
+    for rest in ([], ["--help"], ["--size", "64"]):
+        assert GONE[name] in refused(run(*name.split(), *rest))
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.clock import Clock
 
 from goalsight.data import FrameCache, Windows, open_dataset
 from goalsight.data.cache import decode_episode
-from goalsight.data.speed import measure_reading, synthetic_dataset
 from goalsight.data.video import Reader, read_frames_at
 from goalsight.errors import DatasetError
 
@@ -89,15 +87,3 @@ def test_frames_by_number_are_those_of_the_whole_video(
     assert np.array_equal(found, decode_episode(dataset, 1)[rows])
     with pytest.raises(DatasetError):
         read_frames_at(path, np.array([3, 12]), reader)
-
-
-def test_reading_is_measured_beside_copying(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By a clock by which everything takes half a second: 24 clips out of a video, 8 elsewhere."""
-    monkeypatch.setattr("goalsight.data.speed.time", Clock(tick=0.5))
-    dataset = synthetic_dataset(tmp_path / "d", size=40, episodes=2, length=30)
-    speed = measure_reading(dataset, clips=8, batch=4, rounds=1)
-    assert speed.clips_per_s == {"decord": 48, "pyav": 48, "cache": 16}
-    assert speed.memcpy_clips_per_s == 16
-    assert speed.times_the_floor("decord") == pytest.approx(1 / 3)

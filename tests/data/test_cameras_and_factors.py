@@ -13,7 +13,7 @@ import pytest
 from goalsight.data import FrameCache, Windows, open_dataset, validate
 from goalsight.data.cache import decode_episode
 from goalsight.data.collect import CollectConfig, collect, load_mix
-from goalsight.data.quarantine import set_aside
+from goalsight.data.merging import write_good
 from goalsight.errors import DatasetError, OutputError, UserError
 
 WRIST = "observation.images.wrist"
@@ -88,15 +88,14 @@ def test_a_damaged_second_video_is_found(two_eyed: Path, tmp_path: Path) -> None
     assert [problem.episode for problem in problems] == [1]
     assert WRIST in problems[0].message
     whole = open_dataset(two_eyed)
-    set_aside(copy, problems)
-    kept = open_dataset(copy, camera="wrist")
+    write_good(copy, tmp_path / "good", problems)
+    kept = open_dataset(tmp_path / "good", camera="wrist")
     assert [record.factors for record in kept.records] == [
         whole.records[0].factors, whole.records[2].factors
     ]  # fmt: skip
     np.testing.assert_array_equal(
         decode_episode(kept, 1), decode_episode(whole.seen_by("wrist"), 2)
     )
-    video = copy / f"videos/{WRIST}/chunk-000/file-001.mp4"
     video.unlink()
     with pytest.raises(DatasetError, match=r"file-001\.mp4 is missing"):
         open_dataset(copy)

@@ -13,8 +13,7 @@ from goalsight.data import open_dataset, validate
 from goalsight.data.cache import decode_episode
 from goalsight.data.collect import CollectConfig, collect
 from goalsight.data.dataset import Dataset
-from goalsight.data.merging import merge, merged_provenance
-from goalsight.data.quarantine import set_aside
+from goalsight.data.merging import merge, merged_provenance, write_good
 from goalsight.data.validation import Problem
 from goalsight.errors import DatasetError, OutputError, UserError
 
@@ -76,10 +75,10 @@ def test_an_episode_keeps_its_environment_when_bad_ones_are_taken_out(
 ) -> None:
     both = tmp_path / "both"
     merge([open_dataset(path) for path in tasks], both)
-    set_aside(both, [Problem(0, "made up")])
-    assert [record.env for record in open_dataset(both).records] == ["Goalsight/Drawer-v0"] + [
-        "Goalsight/Push-v0"
-    ] * 3
+    write_good(both, tmp_path / "good", [Problem(0, "made up")])
+    assert [record.env for record in open_dataset(tmp_path / "good").records] == [
+        "Goalsight/Drawer-v0"
+    ] + ["Goalsight/Push-v0"] * 3
 
 
 def test_a_folder_that_is_there_is_not_touched(tasks: list[Path], tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_a_training_run_that_held_nothing_out_is_not_said_to_have(squares: Datas
     assert "may have trained on" in split_for(card, squares).note
 
 
-@pytest.mark.parametrize("name", ["probe", "collapse", "drift", "straightness"])
+@pytest.mark.parametrize("name", ["probe", "collapse", "drift"])
 def test_a_diagnosis_writes_numbers_and_a_figure(
     run: Run, checkpoint: Path, squares: Dataset, tmp_path: Path, name: str
 ) -> None:
@@ -214,10 +214,6 @@ def test_what_cannot_be_looked_at_is_refused_in_one_line(
     for argv, wanted in (
         (["drift", *shared, "--out", str(tmp_path / "a"), "--blocks", "0"], "--blocks must be at"),
         (["drift", *shared, "--out", str(tmp_path / "a"), "--blocks", "30"], "no window of 31"),
-        (
-            ["straightness", *shared, "--out", str(tmp_path / "a"), "--blocks", "1"],
-            "a path to turn",
-        ),
         (["collapse", *shared, "--out", str(taken)], "taken is a file; give a folder"),
     ):
         status, _, printed = run("inspect", *argv)

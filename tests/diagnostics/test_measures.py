@@ -1,8 +1,6 @@
-"""Collapse, drift and straightness on latents whose answer is known."""
+"""Collapse and drift on latents whose answer is known."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
@@ -10,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from goalsight.diagnostics import Latents, collapse, drift, straightness
+from goalsight.diagnostics import Latents, collapse, drift
 from goalsight.diagnostics.collapse import usage_of
 from goalsight.diagnostics.drift import bootstrap
 
@@ -124,47 +122,6 @@ def test_the_interval_weighs_windows_and_not_episodes() -> None:
 def test_a_drift_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1 block"):
         drift(latents(noise(5, 1, 1, 4)))
-
-
-def test_a_straight_path_has_cosine_one_and_a_shuttle_minus_one() -> None:
-    start, step = noise(30, 1, 1, 8), noise(30, 1, 1, 8, seed=1)
-    line = start + torch.arange(5.0)[:, None, None] * step
-    shuttle = start + (torch.arange(5) % 2)[:, None, None] * step
-    report = straightness(latents(line, shuttle[:, 1:]))
-    assert report.encoded.cosine == pytest.approx(1.0, abs=1e-4)
-    assert report.encoded.curvature_deg == pytest.approx(0.0, abs=1.0)
-    assert report.imagined.cosine == pytest.approx(-1.0, abs=1e-4)
-    assert report.imagined.by_block == pytest.approx([-1.0] * 3, abs=1e-4)
-
-
-def test_a_staircase_turns_by_ninety_degrees() -> None:
-    corners = torch.tensor([[0.0, 0], [1, 0], [1, 1], [2, 1], [2, 2]])[:, None]
-    report = straightness(latents(corners + noise(10, 1, 1, 2)))
-    assert report.encoded.curvature_deg == pytest.approx(90.0, abs=0.1)
-    assert report.encoded.turns == 30
-    assert sum(report.encoded.histogram) == pytest.approx(1.0)
-
-
-def test_independent_noise_has_cosine_minus_one_half() -> None:
-    """Steps share a frame with opposite signs: -1 / 2 in many dimensions."""
-    report = straightness(latents(noise(200, 6, 1, 256)))
-    assert report.encoded.cosine == pytest.approx(-0.5, abs=0.02)
-    assert report.encoded.speed == pytest.approx(math.sqrt(2), abs=0.05)
-
-
-def test_a_path_at_rest_has_no_direction() -> None:
-    moving = torch.arange(4.0)[:, None, None] * noise(1, 1, 1, 8)
-    resting = noise(1, 1, 1, 8, seed=1).expand(1, 4, 1, 8)
-    report = straightness(latents(torch.cat((moving, resting))))
-    assert report.encoded.turns == 2
-    assert report.encoded.cosine == pytest.approx(1.0, abs=1e-4)
-
-
-def test_a_model_in_which_nothing_moves_has_no_straightness() -> None:
-    encoded = noise(20, 4, 1, 8)
-    report = straightness(latents(encoded, encoded[:, :1].expand(-1, 3, -1, -1)))
-    assert report.imagined.turns == 0
-    assert "imagined  does not move" in report.summary()
 
 
 def test_encoded_and_imagined_latents_are_ranked_on_equally_many() -> None:

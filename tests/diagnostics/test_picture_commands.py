@@ -1,4 +1,4 @@
-"""`goalsight inspect` similarity, energy and counterfactual as a person meets them."""
+"""`goalsight inspect` similarity and energy as a person meets them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,34 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with a token grid."""
+    config = WorldModelConfig(
+        image_size=32, action_dim=2, frameskip=3, encoder="conv-grid", predictor="grid"
+    )
+    folder = tmp_path_factory.mktemp("commands") / "grid"
+    save_checkpoint(folder, WorldModel(config), {})
+    return folder
+
+
 @pytest.mark.parametrize(
     ("member", "extra", "key"),
     [
         ("similarity", ["--frames", "2"], "maps"),
         ("energy", ["--windows", "3", "--grid", "3"], "energies"),
-        ("counterfactual", ["--windows", "2", "--axes", "dy"], "nearest"),
     ],
 )
 def test_a_command_writes_numbers_and_a_picture(
-    member: str, extra: list[str], key: str, checkpoint: Path, squares: Dataset, tmp_path: Path,
+    member: str,
+    extra: list[str],
+    key: str,
+    grid: Path,
+    squares: Dataset,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    given = ["--checkpoint", str(checkpoint), "--data", str(squares.path), "--out", str(tmp_path)]
+) -> None:
+    given = ["--checkpoint", str(grid), "--data", str(squares.path), "--out", str(tmp_path)]
     assert main(["inspect", member, *given, *extra, "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     written = json.loads((tmp_path / f"{member}.json").read_text())
@@ -50,7 +65,7 @@ def test_a_command_writes_numbers_and_a_picture(
         (["similarity", "--patch", "a"], "--patch takes row and column"),
         (["energy", "--axes", "dx"], "--axes takes two action axes"),
         (["energy", "--grid", "1"], "grid must be at least 2"),
-        (["counterfactual", "--axes", "dz"], "action axes are dx, dy"),
+        (["similarity"], "no patches to compare"),
     ],
 )
 def test_a_wrong_flag_is_one_line(

@@ -1,4 +1,4 @@
-"""Landscape, counterfactual and similarity on models whose answers are known."""
+"""Landscape and similarity on models whose answers are known."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 
 from goalsight.data import Dataset, Windows
-from goalsight.diagnostics.counterfactual import counterfactual
 from goalsight.diagnostics.landscape import energy_landscape, shifted_plans
-from goalsight.diagnostics.pictures import draw_counterfactual, draw_landscape, draw_similarity
+from goalsight.diagnostics.pictures import draw_landscape, draw_similarity
 from goalsight.diagnostics.plans import compact, draw_clips, encode_frames, imagine_plans
 from goalsight.diagnostics.similarity import (
     grid_side,
-    occlusion_sensitivity,
     patch_similarity,
     principal_colours,
     similarity,
@@ -147,7 +145,6 @@ def test_models_that_look_back_can_be_asked_the_same(
 ) -> None:
     energies = energy_landscape(looks_back, windows, count=2, grid=3).energies
     assert np.ptp(energies) > 0
-    assert counterfactual(looks_back, windows, count=2, bank=10).opposites[0].divergence > 0
 
 
 @pytest.mark.parametrize("axes", [("dx", "dx"), ("dx", "dw")])
@@ -161,43 +158,6 @@ def test_a_landscape_over_axes_that_do_not_exist_is_refused(
 def test_windows_too_short_for_the_horizon_are_refused(windows: Windows) -> None:
     with pytest.raises(UserError, match="windows of 6 frames, got 3"):
         energy_landscape(Knows(), windows, horizon=5)
-
-
-def test_opposite_actions_lead_to_frames_on_opposite_sides(windows: Windows) -> None:
-    report = counterfactual(Knows().eval(), windows, count=30, horizon=2, strength=0.5)
-    first, second = report.opposites
-    assert (first.axis, second.axis) == ("dx", "dy")
-    assert (first.variable, second.variable) == ("x", "y")
-    assert first.right_sign is not None
-    assert first.separation is not None
-    assert first.right_sign > 0.9
-    # Two blocks of 3 steps at 0.05 either way, less at the edges of the table.
-    assert 0.3 < first.separation <= 0.65
-    assert first.divergence > 0.5
-    assert report.nearest.shape == (30, 2, 2, 2, SIZE, SIZE, 3)
-
-
-def test_a_model_blind_to_actions_imagines_the_start_for_every_action(windows: Windows) -> None:
-    report = counterfactual(Blind().eval(), windows, count=10, bank=len(windows))
-    for pair in report.opposites:
-        assert pair.divergence == 0.0
-        assert (pair.separation, pair.right_sign) == (0.0, 0.5)
-    assert report.distances.max() < 1e-3  # the start itself is among the recorded frames
-
-
-def test_the_nearest_frame_is_named_by_episode_and_step(windows: Windows, squares: Dataset) -> None:
-    from goalsight.data.cache import read_frames
-
-    report = counterfactual(Knows().eval(), windows, count=3)
-    episode, step = report.sources[1, 0, 1, 1].tolist()
-    np.testing.assert_array_equal(report.nearest[1, 0, 1, 1], read_frames(squares, episode)[step])
-
-
-def test_an_unknown_axis_and_too_strong_an_action_are_refused(windows: Windows) -> None:
-    with pytest.raises(UserError, match="action axes are dx, dy"):
-        counterfactual(Knows(), windows, axes=("gripper",))
-    with pytest.raises(UserError, match=r"strength in \(0, 1\]"):
-        counterfactual(Knows(), windows, strength=2.0)
 
 
 def test_a_patch_is_like_itself_and_unlike_what_is_orthogonal_to_it() -> None:
@@ -225,37 +185,14 @@ def test_two_dimensions_still_make_three_colours() -> None:
     assert len(explained) == 2
 
 
-def test_painting_over_what_the_encoder_does_not_see_moves_nothing() -> None:
-    class Corner(Knows):
-        """Sees the mean of the top left quarter alone."""
-
-        def encode(self, frames: Tensor) -> Tensor:
-            return frames[..., :16, :16].float().mean((-3, -2, -1))[..., None, None]
-
-    frames = torch.full((2, 3, SIZE, SIZE), 200, dtype=torch.uint8)
-    maps = occlusion_sensitivity(Corner(), frames, torch.zeros_like(frames[0]))
-    assert maps.shape == (2, 15, 15)
-    assert maps[:, 8:].abs().max() == maps[:, :, 8:].abs().max() == 0.0
-    assert maps[:, :7, :7].min() > 0.0
-    unchanged = occlusion_sensitivity(Corner(), frames, frames[0])
-    assert unchanged.abs().max() == 0.0
-
-
-def test_a_pooled_latent_gets_occlusion_and_the_report_says_so(squares: Dataset) -> None:
+def test_a_pooled_latent_has_no_patches_to_compare(squares: Dataset) -> None:
     model = WorldModel(WorldModelConfig(image_size=SIZE, action_dim=2)).eval()
-    report = similarity(model, squares, 1, frames=3)
-    assert report.kind == "occlusion sensitivity"
-    assert report.patch is None
-    assert report.colours.shape == (3, 3)
-    assert "no patches" in report.summary()
-    with pytest.raises(UserError, match="leave the patch out"):
-        similarity(model, squares, 1, patch=(0, 0))
+    with pytest.raises(UserError, match="one latent a picture and no patches"):
+        similarity(model, squares, 1, frames=3)
 
 
 def test_a_token_grid_is_asked_about_what_stands_out_in_its_first_frame(squares: Dataset) -> None:
     report = similarity(Patches(), squares, 0, frames=4)
-    assert report.kind == "patch similarity"
-    assert report.patch is not None
     assert report.maps.shape == (4, 4, 4)
     assert report.colours.shape == (4, 4, 4, 3)
     ground = (report.pictures.reshape(4, 4, 8, 4, 8, 3) == 30).all((2, 4, 5))
@@ -288,5 +225,4 @@ def test_compact_numbers_keep_five_digits() -> None:
 def test_the_figures_of_few_moments_can_be_drawn(windows: Windows, squares: Dataset) -> None:
     model = Knows().eval()
     assert len(draw_landscape(energy_landscape(model, windows, count=2, grid=3)).axes) == 8
-    assert draw_counterfactual(counterfactual(model, windows, count=1)).axes
     assert draw_similarity(similarity(Patches(), squares, 0, frames=2)).axes

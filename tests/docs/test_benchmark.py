@@ -41,7 +41,9 @@ def test_links_lead_to_files_and_headings_that_exist() -> None:
 
 def test_scripts_and_files_that_it_names_exist() -> None:
     named = set(re.findall(r"(?:scripts|examples|configs)/[\w/]+\.(?:py|yaml)", TEXT))
-    assert named >= {"scripts/mcnemar.py", "scripts/planning_switches.py"}
+    modules = re.findall(r"python -m (benchmarks[\w.]+)", TEXT)
+    named |= {f"{module.replace('.', '/')}.py" for module in modules}
+    assert named >= {"scripts/mcnemar.py", "benchmarks/sweep.py"}
     assert [name for name in named if not (ROOT / name).is_file()] == []
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.reading import synthetic_dataset
 from goalsight.cli.main import main
 from goalsight.data import open_dataset
 from goalsight.data.cache import decode_episode
 from goalsight.data.logs import read_record
-from goalsight.data.speed import synthetic_dataset
 
 pytestmark = pytest.mark.lerobot
 LENGTHS, FPS, SIZE = (30, 24, 36), 30, (72, 96)

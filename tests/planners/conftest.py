@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from goalsight_planners import PLANNERS, SearchConfig
+from benchmarks.planners import PLANNERS
+from goalsight_planners import SearchConfig
 
 needs_cmaes = pytest.mark.skipif(find_spec("cmaes") is None, reason="needs the package cmaes")
 SMALL: dict[str, dict[str, Any]] = {

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from goalsight_planners import PLANNERS, Cost, Discrete, Plan, SearchConfig, Workspace, streams
+from benchmarks.planners import PLANNERS
+from goalsight_planners import Cost, Discrete, Plan, SearchConfig, Workspace, streams
 
 Small = Callable[..., SearchConfig]
 PROBLEMS = 100

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from benchmarks.planners import PLANNERS
+from benchmarks.planners.problems import gripper, gripper_gaussian
 from goalsight_planners import (
-    PLANNERS,
     CEMConfig,
     Discrete,
     ICEMConfig,
@@ -21,7 +22,6 @@ from goalsight_planners import (
     icem,
     streams,
 )
-from goalsight_planners.problems import gripper, gripper_gaussian
 
 Small = Callable[..., SearchConfig]
 BOX = (-torch.ones(4), torch.ones(4))

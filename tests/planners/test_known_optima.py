@@ -9,8 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.planners import PLANNERS
+from benchmarks.planners.problems import PROBLEMS
+from benchmarks.planners.table import budgeted
 from goalsight_planners import (
-    PLANNERS,
     CEMConfig,
     ICEMConfig,
     MPPIConfig,
@@ -21,8 +23,6 @@ from goalsight_planners import (
     random_shooting,
     streams,
 )
-from goalsight_planners.problems import PROBLEMS
-from goalsight_planners.table import budgeted
 
 BOX = (-torch.ones(4), torch.ones(4))
 SEEDS = range(10)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from goalsight_planners import PLANNERS, CEMConfig, Discrete, SearchConfig, Workspace, cem, streams
+from benchmarks.planners import PLANNERS
+from goalsight_planners import CEMConfig, Discrete, SearchConfig, Workspace, cem, streams
 
 Small = Callable[..., SearchConfig]
 seeds = st.integers(0, 2**16)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from goalsight_planners import PLANNERS, Cost, SearchConfig, streams
+from benchmarks.planners import PLANNERS
+from goalsight_planners import Cost, SearchConfig, streams
 from goalsight_planners.noise import colour_matrix
 
 Small = Callable[..., SearchConfig]

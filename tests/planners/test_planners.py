@@ -10,14 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.planners import PLANNERS
 from goalsight_planners import (
-    PLANNERS,
     CEMConfig,
     Cost,
+    MPPIConfig,
     Plan,
     SearchConfig,
-    adam,
     cem,
+    mppi,
     planner_for,
     shift,
     shift_elites,
@@ -207,7 +208,7 @@ def test_adam_plans_where_gradients_are_switched_off() -> None:
 
 def test_a_config_finds_its_planner() -> None:
     assert planner_for(CEMConfig()) is cem
-    assert planner_for(PLANNERS["adam"].config()) is adam
+    assert planner_for(MPPIConfig()) is mppi
 
     class Odd(SearchConfig):
         pass

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from goalsight_planners import PLANNERS, CEMConfig, Plan, SearchConfig, cem, shift, shift_steps
+from benchmarks.planners import PLANNERS
+from goalsight_planners import CEMConfig, Plan, SearchConfig, cem, shift, shift_steps
 from goalsight_planners import streams as make_streams
 
 Small = Callable[..., SearchConfig]

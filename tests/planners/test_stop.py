@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from goalsight_planners import PLANNERS, Plan, SearchConfig, planner_for, streams
-from goalsight_planners.problems import AXES, bowl
+from benchmarks.planners import PLANNERS
+from benchmarks.planners.problems import AXES, bowl
+from goalsight_planners import Plan, SearchConfig, streams
 
 Small = Callable[..., SearchConfig]
 
@@ -27,7 +28,8 @@ class After:
 def search(config: SearchConfig, stop: Callable[[], bool] | None = None) -> Plan:
     ones = torch.ones(AXES)
     regret = bowl([0, 1], config.horizon).regret
-    return planner_for(config)(regret, None, (-ones, ones), config, streams([0, 1]), stop=stop)
+    (planner,) = (one.function for one in PLANNERS.values() if one.config is type(config))
+    return planner(regret, None, (-ones, ones), config, streams([0, 1]), stop=stop)
 
 
 def values(plan: Plan) -> list[Tensor]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 NOT_TEXT = {"block", "discrete"}
 """Fields that follow from the checkpoint or have no text form."""
+REFERENCES = {"adam", "cma_es"}
+"""Planners that went to the repository's folder `benchmarks`."""
 SWITCHES = {"true": True, "false": False}
 """How a yes or no is written."""
 
@@ -144,9 +146,11 @@ def _search(name: str) -> SearchConfig:
     """The default config of a planner that an agent can use."""
     from goalsight_planners import PLANNERS
 
-    usable = [planner for planner in PLANNERS if planner != "adam"]  # an agent keeps no gradients
-    if name not in usable:
-        raise UserError(f"no planner {name!r}; there are: {', '.join(usable)}")
+    if name not in PLANNERS:
+        known = f"there are: {', '.join(PLANNERS)}"
+        if name in REFERENCES:
+            raise UserError(f"planner {name} is a benchmark now, see benchmarks/README.md; {known}")
+        raise UserError(f"no planner {name!r}; {known}")
     return PLANNERS[name].config()
 
 

@@ -50,7 +50,7 @@ COMMANDS: dict[str, Command] = {
         _command("envs", "list the tasks with their actions, observations and units"),
         _command("collect", "roll a policy out and write a LeRobot v3 dataset"),
         _command("data info", "say what a dataset holds"),
-        _command("data validate", "say what is wrong with a dataset, and take bad episodes out"),
+        _command("data validate", "say what is wrong with a dataset; write its good episodes anew"),
         _command("data report", "say whether a dataset supports planning", module="data_report"),
         _command("data merge", "make one dataset out of several", module="data_merge"),
         _command("data import", "make a dataset out of logs you have", "import_", module="logs"),
@@ -89,10 +89,9 @@ COMMANDS: dict[str, Command] = {
         _command("inspect probe", "read positions out of latents, encoded and imagined"),
         _command("inspect collapse", "how much of the latent space is used"),
         _command("inspect drift", "how far imagination strays, by blocks ahead"),
-        _command("inspect straightness", "how straight latent paths are"),
         _command(
             "inspect similarity",
-            "what the encoder looks at: patch similarity or occlusion",
+            "which patches look alike to the encoder of a token grid",
             module="inspect_pictures",
         ),
         _command(
@@ -106,43 +105,27 @@ COMMANDS: dict[str, Command] = {
             module="inspect_pictures",
         ),
         _command(
-            "inspect counterfactual",
-            "opposite actions imagined from the same start",
-            module="inspect_pictures",
-        ),
-        _command(
             "inspect decode",
             "what a model imagines, as pictures",
             module="inspect_decode",
         ),
-        _command("perf collect", "control steps a second, beside physics and bare render"),
-        _command(
-            "perf tasks", "control steps a second of every task on one core", module="perf_tasks"
-        ),
-        _command(
-            "perf plan",
-            "milliseconds a plan, beside its matrix products and the plain way",
-            module="perf_plan",
-        ),
-        _command(
-            "perf memory",
-            "milliseconds to a sub-goal out of a million latents",
-            module="perf_memory",
-        ),
-        _command(
-            "perf data",
-            "clips a second from videos and cache, beside copying memory",
-            module="perf_data",
-        ),
-        _command(
-            "perf train",
-            "samples a second of training, beside the same step without a loader",
-            module="perf_train",
-            raw=True,
-        ),
     )
 }
 """Every command by name, in the order of the overview."""
+
+_BENCHMARK = "is a program of the repository now: `python -m benchmarks.{}` (all: `make perf`)"
+GONE: dict[str, str] = {
+    "perf collect": _BENCHMARK.format("collect"),
+    "perf tasks": _BENCHMARK.format("tasks"),
+    "perf plan": _BENCHMARK.format("deciding"),
+    "perf data": _BENCHMARK.format("reading"),
+    "perf train": _BENCHMARK.format("training"),
+    "perf memory": "is gone; docs/results/2026-12-01-what-left.md keeps what it measured",
+    "perf": _BENCHMARK.format("NAME"),
+    "inspect straightness": "is gone, nothing drew on it; see `goalsight inspect drift`",
+    "inspect counterfactual": "is gone, nothing drew on it; see `goalsight inspect energy`",
+}
+"""What somebody may still type, and what became of it; a group behind its members."""
 
 
 def members(group: str) -> list[Command]:

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goalsight.errors import DatasetError, OutputError
+from goalsight.errors import DatasetError, OutputError, UserError
 
 if TYPE_CHECKING:
-    from goalsight.data import Dataset, Problem
+    from goalsight.data import Dataset
 
 
 def info(path: Path, *, json: bool = False) -> None:
@@ -37,15 +37,16 @@ def info(path: Path, *, json: bool = False) -> None:
         print(f"{name.replace('_', ' '):<{width}}  {text}")
 
 
-def validate(path: Path, *, fix: bool = False, json: bool = False) -> None:
+def validate(path: Path, *, out: Path | None = None, fix: bool = False, json: bool = False) -> None:
     """Check every file of a dataset: checksums, columns, values, frame counts, totals.
 
-    Names what is wrong with each episode. With --fix the bad ones are taken out: the dataset is
-    written anew from the others, and the old one is kept, every file of it, in PATH.quarantine.
+    Names what is wrong with each episode. With --out the episodes that pass are written there as
+    a dataset of their own; PATH stays as it is.
 
     Args:
         path: Folder of the dataset.
-        fix: Take bad episodes out and put wrong totals right; deletes nothing.
+        out: Folder for the episodes that pass; must not exist.
+        fix: Gone; says so.
         json: Print the problems as JSON.
 
     Raises:
@@ -54,67 +55,47 @@ def validate(path: Path, *, fix: bool = False, json: bool = False) -> None:
     Example:
         goalsight data validate runs/push-data
     """
-    from goalsight.data import delayed_bar
+    from goalsight.data import delayed_bar, open_dataset
     from goalsight.data import validate as check
+    from goalsight.data.lenient import open_damaged
+    from goalsight.data.merging import write_good
 
+    if fix:
+        raise UserError(
+            f"--fix is gone: `goalsight data validate {path} --out GOOD` writes the episodes that "
+            "pass to a new folder"
+        )
+    if out is not None and out.exists():
+        raise OutputError(f"{out} is already there; give --out a new folder")
     with delayed_bar("Checking") as report:
         problems = check(path, report)
     wrong = [problem for problem in problems if not problem.warning]
-    kept = _set_aside(path, problems) if fix and wrong else None
+    if out is not None:
+        with delayed_bar("Writing", "episodes") as report:
+            write_good(path, out, problems, report)
     if json:
-        print(jsonlib.dumps(_findings(path, problems, kept), indent=2))
+        found = {
+            "path": str(path),
+            "valid": not wrong,
+            "episodes": len(open_damaged(path).dataset.records),
+            "problems": [asdict(problem) for problem in problems],
+            "good": None if out is None else str(out),
+        }
+        print(jsonlib.dumps(found, indent=2))
     else:
         for problem in problems:
             print(f"warning: {problem.message}" if problem.warning else problem.message)
-    if wrong and kept is None:
+    if wrong and out is None:
         count = "1 problem" if len(wrong) == 1 else f"{len(wrong)} problems"
         raise DatasetError(
-            f"{path} has {count}; restore these files from a copy, take the bad episodes out with "
-            "--fix, or collect again into an empty folder"
+            f"{path} has {count}; restore these files from a copy, write the good episodes to a "
+            "new folder with --out, or collect again into an empty folder"
         )
     if not json:
-        print(_verdict(path, problems, kept))
-
-
-def _set_aside(path: Path, problems: list[Problem]) -> Path:
-    """Take the bad episodes out; a full disk leaves everything as it was."""
-    from goalsight.data import delayed_bar
-    from goalsight.data.quarantine import set_aside
-
-    try:
-        with delayed_bar("Writing") as report:
-            return set_aside(path, problems, report)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write beside {path}: {error.strerror or error}; the dataset is as it was"
-        ) from error
-
-
-def _findings(path: Path, problems: list[Problem], kept: Path | None) -> dict[str, object]:
-    """What `validate --json` prints; `valid` speaks of the dataset as it is now."""
-    from goalsight.data.lenient import open_damaged
-
-    return {
-        "path": str(path),
-        "valid": kept is not None or all(problem.warning for problem in problems),
-        "episodes": len(open_damaged(path).dataset.records),
-        "problems": [asdict(problem) for problem in problems],
-        "quarantine": None if kept is None else str(kept),
-    }
-
-
-def _verdict(path: Path, problems: list[Problem], kept: Path | None) -> str:
-    """One line about a dataset that is sound, or has been made so."""
-    from goalsight.data import open_dataset
-    from goalsight.data.validation import bad_episodes
-
-    dataset = open_dataset(path)
-    line = f"{path}: {len(dataset.records)} episodes, {dataset.total_frames} frames, all sound"
-    if kept is None:
-        return line
-    bad = bad_episodes(problems)
-    taken = f"; {len(bad)} taken out" if bad else ""
-    return f"{line}{taken}; the dataset as it was is in {kept}"
+        sound = open_dataset(path if out is None else out)
+        print(
+            f"{sound.path}: {len(sound.records)} episodes, {sound.total_frames} frames, all sound"
+        )
 
 
 def _card(dataset: Dataset) -> dict[str, object]:

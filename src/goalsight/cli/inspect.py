@@ -134,45 +134,6 @@ def drift(
     finish(subject, out, "drift", report, draw_drift(report), json=json)
 
 
-def straightness(
-    *,
-    checkpoint: str,
-    data: Path,
-    out: Path,
-    blocks: int = 5,
-    windows: int = 1000,
-    seed: int = 0,
-    device: str = "cpu",
-    json: bool = False,
-) -> None:
-    """Measure how straight latent paths are: the cosine of consecutive velocities.
-
-    Encoded and imagined paths of the same actions; 1 is a straight line, 0 turns at random.
-
-    Args:
-        checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
-        data: Folder of the dataset.
-        out: Folder for straightness.json and straightness.png.
-        blocks: Action blocks of a path, at least 2.
-        windows: Held-out windows to look at; all there are if fewer.
-        seed: Of the choice of windows.
-        device: Torch device the model runs on.
-        json: Print JSON for a machine to read.
-
-    Example:
-        goalsight inspect straightness --checkpoint runs/push --data runs/push-data --out runs/look
-    """
-    from goalsight.diagnostics import draw_straightness, open_subject
-    from goalsight.diagnostics import straightness as run
-
-    if blocks < 2:
-        raise UserError(f"--blocks must be at least 2 for a path to turn, got {blocks}")
-    check_counts(windows=windows)
-    subject = open_subject(checkpoint, data, device)
-    report = run(subject.held_out(blocks, windows, seed))
-    finish(subject, out, "straightness", report, draw_straightness(report), json=json)
-
-
 class Report(Protocol):
     """What every diagnostic gives back: a dataclass of plain values."""
 

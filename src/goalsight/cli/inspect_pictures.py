@@ -1,4 +1,4 @@
-"""`goalsight inspect` similarity, energy, surprise and counterfactual: questions shown as pictures.
+"""`goalsight inspect` similarity, energy and surprise: questions shown as pictures.
 
 Each writes OUT/NAME.json and OUT/NAME.png, as the other members of the group do.
 """
@@ -31,11 +31,9 @@ def similarity(
     device: str = "cpu",
     json: bool = False,
 ) -> None:
-    """Show what the encoder looks at in some frames of an episode.
+    """Show which patches look to the encoder like a given one, in some frames of an episode.
 
-    For a model with a token grid: which patches look to it like a given one, and the principal
-    components of the patches as colours. For a model with one latent a picture, which has no
-    patches: occlusion sensitivity, how far the latent moves when a place is painted over.
+    And the principal components of the patches as colours. For models with a token grid.
 
     Args:
         checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
@@ -44,7 +42,7 @@ def similarity(
         episode: Which episode; the first held-out one by default.
         frames: Frames of it, evenly spaced.
         patch: Row and column of a patch in the first frame, such as 2,5; by default the one
-            that differs most from the empty scene. Token grids only.
+            that differs most from the empty scene.
         device: Torch device the model runs on.
         json: Print JSON for a machine to read.
 
@@ -165,53 +163,6 @@ def surprise(
     report = run(loaded.model, events, seed=seed)
     head = {"checkpoint": {"path": str(folder), "sha256": loaded.sha256}, "seed": seed}
     _finish(head, out, "surprise", report, draw_surprise(report), json=json)
-
-
-def counterfactual(
-    *,
-    checkpoint: str,
-    data: Path,
-    out: Path,
-    axes: str | None = None,
-    blocks: int = 2,
-    strength: float = 0.7,
-    windows: int = 64,
-    bank: int = 2000,
-    seed: int = 0,
-    device: str = "cpu",
-    json: bool = False,
-) -> None:
-    """Imagine opposite actions from the same start: left or right, open or close.
-
-    What the model imagines is shown as the recorded frame nearest to it.
-
-    Args:
-        checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
-        data: Folder of the dataset.
-        out: Folder for counterfactual.json and counterfactual.png.
-        axes: Names of action axes, such as dy,gripper, which are the default.
-        blocks: Action blocks to imagine, each with the same action.
-        strength: Size of the action, above 0 and at most 1.
-        windows: Starts to imagine from.
-        bank: Recorded frames to recognise imagined ones by.
-        seed: Of the choice of both.
-        device: Torch device the model runs on.
-        json: Print JSON for a machine to read.
-
-    Example:
-        goalsight inspect counterfactual --checkpoint runs/push --data runs/push-data --out look
-    """
-    from goalsight.diagnostics import counterfactual as run
-    from goalsight.diagnostics import draw_counterfactual, open_subject
-
-    check_counts(blocks=blocks, windows=windows)
-    names = _names(axes)
-    subject = open_subject(checkpoint, data, device)
-    report = run(
-        subject.model, _held_out(subject, 1), axes=names, horizon=blocks, strength=strength,
-        count=windows, bank=bank, seed=seed,
-    )  # fmt: skip
-    _finish(about(subject), out, "counterfactual", report, draw_counterfactual(report), json=json)
 
 
 class _Report(Protocol):

@@ -6,7 +6,7 @@ import os
 import sys
 
 from goalsight import __version__
-from goalsight.cli.commands import COMMANDS, Command, members
+from goalsight.cli.commands import COMMANDS, GONE, Command, members
 from goalsight.cli.errors import explain
 from goalsight.errors import UserError
 
@@ -88,8 +88,11 @@ def _find(argv: list[str]) -> tuple[Command, list[str]] | None:
     """The command that argv names and its arguments, or None if a group's help is asked for.
 
     Raises:
-        UserError: if there is no such command; lists those that exist.
+        UserError: if there is no such command; lists those that exist, or says where it went.
     """
+    for name in (" ".join(argv[:2]), argv[0]):
+        if name in GONE:
+            raise UserError(f"`goalsight {name}` {GONE[name]}")
     if argv[0] in COMMANDS:
         return COMMANDS[argv[0]], argv[1:]
     group = members(argv[0])

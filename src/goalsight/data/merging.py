@@ -1,6 +1,7 @@
-"""One dataset out of several of the same robot and camera: what a model of many tasks trains on.
+"""A dataset out of the episodes of others: several datasets as one, or the sound ones of one.
 
-Videos are hard links where the file system has them; the old datasets stay as they are.
+Videos are hard links where the file system has them; the old datasets stay as they are. The new one
+is written beside its place and renamed: a kill leaves nothing there.
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from goalsight.data.dataset import Dataset
+from goalsight.data.files import replace_json
 from goalsight.data.format import Provenance
+from goalsight.data.lenient import open_damaged
+from goalsight.data.logs.record import RECORD, read_record
 from goalsight.data.moving import moved
 from goalsight.data.progress import Report, silent
+from goalsight.data.validation import Problem, bad_episodes
 from goalsight.data.writer import DatasetWriter
 from goalsight.errors import DatasetError, OutputError
 
@@ -29,8 +34,7 @@ def merge(datasets: Sequence[Dataset], out: Path, progress: Report = silent) -> 
     """Write one dataset with the episodes of several, one dataset after another.
 
     Simulator truth is kept where all have it. Every episode remembers its environment and its
-    policy; the whole remembers fingerprint, seed and length of what it was made from. It is
-    written beside and renamed: a kill leaves nothing in the place of `out`.
+    policy; the whole remembers fingerprint, seed and length of what it was made from.
 
     Args:
         datasets: at least two.
@@ -42,11 +46,8 @@ def merge(datasets: Sequence[Dataset], out: Path, progress: Report = silent) -> 
         OutputError: if there is something in `out` already.
         OSError: if there is no room.
     """
-    if out.exists():
-        raise OutputError(f"{out} is already there; give --out a new folder")
+    building = _beside(out)
     shared = merged_provenance(datasets)
-    building = out.with_name(f".{out.name}.building")
-    shutil.rmtree(building, ignore_errors=True)  # of a killed run; links and copies, no more
     total = sum(len(dataset.records) for dataset in datasets)
     with DatasetWriter(building, shared) as writer:
         for dataset in datasets:
@@ -66,6 +67,57 @@ def merge(datasets: Sequence[Dataset], out: Path, progress: Report = silent) -> 
                 progress(index + 1, total)
         writer.finish()
     building.rename(out)
+
+
+def write_good(
+    path: Path, out: Path, problems: Sequence[Problem], progress: Report = silent
+) -> None:
+    """Write the sound episodes of a dataset, which may be damaged, as a dataset of their own.
+
+    They are numbered anew and remember what the seed made them from, so that `goalsight collect`
+    can go on there.
+
+    Args:
+        path: folder of the dataset.
+        out: folder of the new one; must not exist.
+        problems: what `validate` found.
+        progress: told how many episodes are written.
+
+    Raises:
+        DatasetError: if no episode is sound, or what an import remembers is damaged.
+        OutputError: if there is something in `out` already.
+        OSError: if there is no room.
+    """
+    building = _beside(out)
+    dataset, log = open_damaged(path).dataset, read_record(path)
+    bad = set(bad_episodes(problems))
+    good = [episode for episode in range(len(dataset.records)) if episode not in bad]
+    if not good:
+        raise DatasetError(f"no episode of {path} is sound; nothing was written")
+    with DatasetWriter(building, dataset.provenance) as writer:
+        for index, episode in enumerate(good):
+            writer.append(moved(dataset, episode, index, writer.staging))
+            progress(index + 1, len(good))
+        writer.finish()
+    if log is not None:
+        names = [log.episode_names[episode] for episode in good]
+        tasks = [log.tasks[episode] for episode in good]
+        kept = replace(log, episode_names=names, tasks=tasks)
+        replace_json(building / RECORD, kept.to_json())
+    building.rename(out)
+
+
+def _beside(out: Path) -> Path:
+    """Where a dataset is written before it is whole; free of what a killed run left there.
+
+    Raises:
+        OutputError: if there is something in its place already.
+    """
+    if out.exists():
+        raise OutputError(f"{out} is already there; give --out a new folder")
+    building = out.with_name(f".{out.name}.building")
+    shutil.rmtree(building, ignore_errors=True)  # links and copies, no more
+    return building
 
 
 def merged_provenance(datasets: Sequence[Dataset]) -> Provenance:

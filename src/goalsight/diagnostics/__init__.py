@@ -1,19 +1,17 @@
 """Diagnostics: questions to a world model, each answered with a report and a figure.
 
-`imagine` makes the latents; `probe`, `collapse`, `drift` and `straightness` are functions of them.
-`similarity`, `energy_landscape`, `surprise` and `counterfactual` ask the model itself;
+`imagine` makes the latents; `probe`, `collapse` and `drift` are functions of them.
+`similarity`, `energy_landscape` and `surprise` ask the model itself;
 `goalsight.diagnostics.staged`, which needs the simulator, makes what `surprise` shows it.
 """
 
 from goalsight.diagnostics.collapse import CollapseReport, collapse
-from goalsight.diagnostics.counterfactual import CounterfactualReport, counterfactual
 from goalsight.diagnostics.drift import DriftReport, drift
-from goalsight.diagnostics.figures import draw_collapse, draw_drift, draw_straightness
+from goalsight.diagnostics.figures import draw_collapse, draw_drift
 from goalsight.diagnostics.landscape import LandscapeReport, energy_landscape
 from goalsight.diagnostics.latents import Latents, imagine
 from goalsight.diagnostics.output import report_values, write_report
 from goalsight.diagnostics.pictures import (
-    draw_counterfactual,
     draw_landscape,
     draw_similarity,
     draw_surprise,
@@ -21,31 +19,25 @@ from goalsight.diagnostics.pictures import (
 from goalsight.diagnostics.probe import ProbeReport, probe
 from goalsight.diagnostics.probe_figure import draw_probe
 from goalsight.diagnostics.similarity import SimilarityReport, similarity
-from goalsight.diagnostics.straightness import StraightnessReport, straightness
 from goalsight.diagnostics.subject import Split, Subject, open_subject, split_for
 from goalsight.diagnostics.surprise import SurpriseReport, surprise
 
 __all__ = [
     "CollapseReport",
-    "CounterfactualReport",
     "DriftReport",
     "LandscapeReport",
     "Latents",
     "ProbeReport",
     "SimilarityReport",
     "Split",
-    "StraightnessReport",
     "Subject",
     "SurpriseReport",
     "collapse",
-    "counterfactual",
     "draw_collapse",
-    "draw_counterfactual",
     "draw_drift",
     "draw_landscape",
     "draw_probe",
     "draw_similarity",
-    "draw_straightness",
     "draw_surprise",
     "drift",
     "energy_landscape",
@@ -55,7 +47,6 @@ __all__ = [
     "report_values",
     "similarity",
     "split_for",
-    "straightness",
     "surprise",
     "write_report",
 ]

@@ -1,4 +1,4 @@
-"""Figures of the reports about spread, drift and straightness, and the style they share."""
+"""Figures of the reports about spread and drift, and the style they share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from goalsight.diagnostics.collapse import CollapseReport, Usage
 from goalsight.diagnostics.drift import DriftReport
-from goalsight.diagnostics.straightness import StraightnessReport
 
 COLOURS = {
     "encoded": "#3a86c8",
@@ -90,31 +89,6 @@ def draw_drift(report: DriftReport) -> Figure:
         title=f"Drift over {report.windows} windows of {report.episodes} held-out episodes",
     )  # fmt: skip
     axes.legend()
-    return figure
-
-
-@mpl.rc_context(STYLE)
-def draw_straightness(report: StraightnessReport) -> Figure:
-    """Histogram of the cosines and their mean at each turn of the path."""
-    figure, (histogram, by_block) = panels(2)
-    for kind, turning in (("encoded", report.encoded), ("imagined", report.imagined)):
-        edges = np.linspace(-1, 1, len(turning.histogram) + 1)
-        label = f"{kind}: {turning.words()}"
-        histogram.stairs(turning.histogram, edges, color=COLOURS[kind], alpha=0.35, fill=True)
-        histogram.stairs(turning.histogram, edges, color=COLOURS[kind], label=label)
-        turns = np.arange(1, report.blocks)
-        by_block.plot(turns, turning.by_block, "o-", color=COLOURS[kind], label=kind)
-    histogram.set(
-        xlabel="cosine of consecutive velocities", ylabel="share of the turns", xlim=(-1, 1),
-        title=f"Turns of {report.windows} held-out paths",
-    )  # fmt: skip
-    by_block.axhline(0, color="black", linewidth=0.8, alpha=0.5)
-    by_block.set(
-        xlabel="turn after block", ylabel="mean cosine", ylim=(-1, 1), xticks=turns,
-        title="1 is straight, 0 turns at random",
-    )  # fmt: skip
-    histogram.legend(loc="upper left")
-    by_block.legend()
     return figure
 
 

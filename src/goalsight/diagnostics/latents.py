@@ -71,7 +71,7 @@ def imagine(
 ) -> Latents:
     """Encode windows of a dataset and imagine them from their present frame on.
 
-    One pass serves every diagnostic: `probe`, `collapse`, `drift` and `straightness` are functions
+    One pass serves every diagnostic: `probe`, `collapse` and `drift` are functions
     of its result.
 
     Args:

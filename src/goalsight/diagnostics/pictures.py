@@ -1,4 +1,4 @@
-"""Figures of the reports that show pictures: similarity, landscape, surprise, counterfactual."""
+"""Figures of the reports that show pictures: similarity, landscape, surprise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from goalsight.diagnostics.counterfactual import CounterfactualReport
 from goalsight.diagnostics.figures import COLOURS, STYLE
 from goalsight.diagnostics.landscape import LandscapeReport
 from goalsight.diagnostics.similarity import SimilarityReport
@@ -20,8 +19,6 @@ from goalsight.diagnostics.surprise import SurpriseReport, ViolationReport
 
 SHOWN = 6
 """Landscapes drawn."""
-STARTS = 3
-"""Starts drawn of a counterfactual report."""
 MARK = "#c9184a"
 """Colour of what is pointed at."""
 
@@ -31,32 +28,25 @@ def draw_similarity(report: SimilarityReport) -> Figure:
     """The frames, the map over each of them, and the principal components as colours."""
     columns = len(report.pictures)
     figure, axes = _sheet(3, columns, 1.75 * columns, 5.9)
-    occlusion = report.patch is None
-    limits = (0.0 if occlusion else float(report.maps.min()), float(report.maps.max()))
+    limits = (float(report.maps.min()), float(report.maps.max()))
     for i, (picture, values, colours) in enumerate(
         zip(report.pictures, report.maps, report.colours, strict=True)
     ):
         axes[0, i].imshow(picture)
         axes[0, i].set_title(f"step {report.steps[i]}")
-        shown = _heat(axes[1, i], picture, values, limits, occlusion)
-        swatch = colours[None, None] if occlusion else colours
-        axes[2, i].imshow(swatch, interpolation="nearest")
-    if report.patch is not None:
-        _mark_patch(axes[0, 0], report.patch, report.pictures.shape[1] / report.maps.shape[1])
+        shown = axes[1, i].imshow(
+            values, cmap="inferno", vmin=limits[0], vmax=limits[1], interpolation="nearest"
+        )
+        axes[2, i].imshow(colours, interpolation="nearest")
+    _mark_patch(axes[0, 0], report.patch, report.pictures.shape[1] / report.maps.shape[1])
     figure.colorbar(shown, ax=axes[1, :].tolist(), fraction=0.02, pad=0.01)
     shares = " + ".join(f"{100 * share:.0f}" for share in report.explained)
-    what = "latent" if occlusion else "patches"
-    axes[0, 0].set_ylabel("frame")
-    axes[1, 0].set_ylabel("sensitivity" if occlusion else "similarity")
-    axes[2, 0].set_ylabel(f"colours of the {what}")
-    title = (
-        "Occlusion sensitivity (one latent a picture, so there are no patches to compare): how far "
-        "it moves\nwhen a place shows the empty scene; 1 is the distance between two frames"
-        if occlusion
-        else f"Cosine with patch {report.patch} of the first frame"
-    )
+    for row, name in enumerate(("frame", "similarity", "colours of the patches")):
+        axes[row, 0].set_ylabel(name)
     figure.suptitle(
-        f"{title}. Colours: principal components, {shares} % of the variance", fontsize=9
+        f"Cosine with patch {report.patch} of the first frame. Colours: principal components, "
+        f"{shares} % of the variance",
+        fontsize=9,
     )
     return figure
 
@@ -109,37 +99,6 @@ def draw_surprise(report: SurpriseReport) -> Figure:
     return figure
 
 
-@mpl.rc_context(STYLE)
-def draw_counterfactual(report: CounterfactualReport) -> Figure:
-    """The recorded frames nearest to what was imagined, opposite actions one below the other."""
-    starts = np.linspace(0, len(report.starts) - 1, min(STARTS, len(report.starts)))
-    chosen = starts.round().astype(int).tolist()
-    block = report.horizon + 1
-    rows, columns = 2 * len(report.opposites), block * len(chosen)
-    figure, axes = _sheet(rows, columns, 1.25 * columns + 1, 1.35 * rows + 1)
-    for n, start in enumerate(chosen):
-        for row in range(rows):
-            axis, side = divmod(row, 2)
-            pictures = [report.starts[start], *report.nearest[start, axis, side]]
-            for h, picture in enumerate(pictures):
-                axes[row, n * block + h].imshow(picture)
-        for h in range(block):
-            axes[0, n * block + h].set_title(_blocks(h) if h else f"start {n + 1}")
-    for row in range(rows):
-        axes[row, 0].set_ylabel(report.opposites[row // 2].labels[row % 2])
-    lines = ["Recorded frames nearest to the imagined latents"]
-    for pair in report.opposites:
-        line = f"{' / '.join(pair.labels)}: ends {pair.divergence:.2f} of a typical distance apart"
-        if pair.separation is not None and pair.right_sign is not None:
-            line += (
-                f"; {pair.variable} differs by {pair.separation:+.3f} (SI), right way round in "
-                f"{100 * pair.right_sign:.0f} % of {len(report.starts)} starts"
-            )
-        lines.append(line)
-    figure.suptitle("\n".join(lines), fontsize=9)
-    return figure
-
-
 def _sheet(rows: int, columns: int, width: float, height: float) -> tuple[Figure, NDArray[Any]]:
     """Panels for pictures: no ticks, no grid."""
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -155,20 +114,6 @@ def _bare(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _heat(
-    axes: Axes, picture: NDArray[Any], values: NDArray[Any], limits: tuple[float, float], over: bool
-) -> Any:  # noqa: ANN401  (what a colour bar takes)
-    """Draw a map, over the greyed picture if asked to."""
-    side = picture.shape[0]
-    extent = (-0.5, side - 0.5, side - 0.5, -0.5)
-    if over:
-        axes.imshow(picture.mean(-1), cmap="gray", vmin=0, vmax=400)
-    return axes.imshow(
-        values, cmap="inferno", vmin=limits[0], vmax=limits[1], extent=extent,
-        alpha=0.65 if over else 1.0, interpolation="bilinear" if over else "nearest",
-    )  # fmt: skip
-
-
 def _mark_patch(axes: Axes, patch: tuple[int, int], side: float) -> None:
     corner = (patch[1] * side - 0.5, patch[0] * side - 0.5)
     axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=MARK, linewidth=2))
@@ -178,7 +123,7 @@ def _landscape(axes: Axes, report: LandscapeReport, w: int, found: NDArray[Any])
     half = (report.values[1] - report.values[0]) / 2
     low, high = report.values[0] - half, report.values[-1] + half
     axes.grid(visible=False)
-    axes.imshow(report.energies[w].T, origin="lower", extent=(low, high, low, high), cmap="viridis")
+    axes.imshow(report.energies[w].T, origin="lower", extent=(low, high, low, high), cmap="inferno")
     axes.plot(*report.recorded[w], "+", color=MARK, markersize=13, markeredgewidth=2.5)
     axes.plot(*found, "o", color="white", markeredgecolor="black", markersize=6)
     axes.set(xlabel=report.axes[0], ylabel=report.axes[1], xlim=(low, high), ylim=(low, high))

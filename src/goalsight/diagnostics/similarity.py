@@ -1,17 +1,15 @@
-"""What the encoder looks at: patch similarity for token grids, occlusion for pooled latents.
+"""What the encoder takes for the same thing: patch similarity, for models with a token grid.
 
 A token grid can be asked which other patches look like a given one, as DINO's feature maps are
 (Caron et al. 2021, arXiv:2104.14294), and its principal components shown as colours (DINOv2, Oquab
-et al. 2023, arXiv:2304.07193). A pooled latent has no patches: there the question is which part
-of the picture moves it, answered by painting parts over (Zeiler and Fergus 2013,
-arXiv:1311.2901). The report says which of the two it is.
+et al. 2023, arXiv:2304.07193).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,8 +28,6 @@ from goalsight.models import WorldModel
 Pictures = NDArray[np.uint8]
 Array = NDArray[np.float64]
 
-TILES = 8
-"""A painted-over square is this fraction of the picture's side; squares overlap by half."""
 BACKGROUND_FRAMES = 128
 """Frames whose median is taken for the empty scene."""
 
@@ -40,23 +36,18 @@ BACKGROUND_FRAMES = 128
 class SimilarityReport:
     """What the encoder makes of F frames of one episode."""
 
-    kind: Literal["patch similarity", "occlusion sensitivity"]
-    """`patch similarity` for token grids; `occlusion sensitivity` for pooled latents."""
     episode: int
     """Which episode."""
     steps: tuple[int, ...]
     """(F,) control steps of the frames."""
     pictures: Pictures
     """(F, H, W, 3) the frames."""
-    patch: tuple[int, int] | None
-    """Row and column of the patch that all are compared with, in the first frame; None for a
-    pooled latent."""
+    patch: tuple[int, int]
+    """Row and column of the patch that all are compared with, in the first frame."""
     maps: Array
-    """(F, h, w). Patch similarity: cosine with the given patch, -1 to 1. Occlusion: latent distance
-    when this place is painted over, in units of the typical distance between two frames."""
+    """(F, h, w) cosine of every patch with the given one, -1 to 1."""
     colours: Array
-    """First three principal components as colours in [0, 1]: (F, h, w, 3) of the patches, or (F, 3)
-    of the pooled latents."""
+    """(F, h, w, 3) first three principal components of the patches as colours in [0, 1]."""
     explained: tuple[float, ...]
     """Share of the variance that each of those components explains."""
 
@@ -65,13 +56,6 @@ class SimilarityReport:
         shares = ", ".join(f"{100 * share:.0f} %" for share in self.explained)
         components = f"principal components explain {shares} of the variance"
         flat = self.maps.reshape(len(self.maps), -1)
-        if self.patch is None:
-            return (
-                "one latent a picture, no patches: occlusion sensitivity instead of similarity\n"
-                f"painting over the most sensitive place moves the latent {flat.max(1).mean():.2f} "
-                f"of the distance between two frames, the median place {np.median(flat):.2f}\n"
-                f"{components}"
-            )
         return (
             f"patch {self.patch} of the first frame: median similarity {np.median(flat):.2f}, "
             f"highest in the other frames {flat[1:].max(1).mean():.2f}\n{components}"
@@ -82,11 +66,10 @@ class SimilarityReport:
         flat = self.maps.reshape(len(self.maps), -1)
         peaks = [np.unravel_index(i, self.maps.shape[1:]) for i in flat.argmax(1)]
         return {
-            "kind": self.kind,
             "episode": self.episode,
             "steps": list(self.steps),
             "grid": list(self.maps.shape[1:]),
-            "patch": None if self.patch is None else list(self.patch),
+            "patch": list(self.patch),
             "peaks": [[int(row), int(column)] for row, column in peaks],
             "highest": flat.max(1).tolist(),
             "median": np.median(flat, axis=1).tolist(),
@@ -116,10 +99,11 @@ def similarity(
         episode: which.
         frames: looked at, evenly spaced, first and last included.
         patch: row and column of the patch in the first frame that all patches are compared with;
-            by default the one that differs most from the empty scene. Token grids only.
+            by default the one that differs most from the empty scene.
 
     Raises:
-        UserError: if there is no such episode or patch, or the tokens form no square grid.
+        UserError: if there is no such episode or patch, the tokens form no square grid, or the
+            model has one latent a picture and no patches.
         DatasetError: if the frames cannot be read.
     """
     if not 0 <= episode < len(dataset.episodes) or frames < 2:
@@ -127,34 +111,25 @@ def similarity(
             f"need 2 frames or more of an episode from 0 to {len(dataset.episodes) - 1}, got "
             f"{frames} frames of episode {episode}"
         )
+    if model.patches == 1:
+        raise UserError(
+            "this model has one latent a picture and no patches to compare; "
+            "`goalsight inspect probe` says what the latent knows"
+        )
+    side = grid_side(model.patches)
     size = model.config.image_size
     recorded = _frames_of(dataset, episode, size)
     steps = np.linspace(0, len(recorded) - 1, min(frames, len(recorded))).round().astype(int)
     chosen = recorded[steps]
     z = encode_frames(model, chosen)
-    background = _background(dataset, size)
-    if model.patches == 1:
-        if patch is not None:
-            raise UserError(
-                "this model has one latent a picture and no patches; leave the patch out to see "
-                "which parts of the picture move the latent"
-            )
-        reference = encode_frames(model, recorded)
-        maps = occlusion_sensitivity(model, chosen, background) / _typical_distance(reference)
-        colours, explained = principal_colours(reference[:, 0])
-        colours = colours[steps]
-    else:
-        side = grid_side(model.patches)
-        patch = patch or _salient(chosen[0], background, side)
-        maps = patch_similarity(z, patch)
-        colours, explained = principal_colours(rearrange(z, "f (h w) d -> f h w d", h=side))
+    patch = patch or _salient(chosen[0], _background(dataset, size), side)
+    colours, explained = principal_colours(rearrange(z, "f (h w) d -> f h w d", h=side))
     return SimilarityReport(
-        kind="occlusion sensitivity" if model.patches == 1 else "patch similarity",
         episode=episode,
         steps=tuple(steps.tolist()),
         pictures=np.ascontiguousarray(chosen.movedim(1, -1).numpy()),
         patch=patch,
-        maps=_array(maps),
+        maps=_array(patch_similarity(z, patch)),
         colours=_array(colours),
         explained=explained,
     )
@@ -220,36 +195,6 @@ def principal_colours(z: Tensor) -> tuple[Tensor, tuple[float, ...]]:
     return colours.reshape(*z.shape[:-1], 3), tuple(variance[:3].tolist())
 
 
-def occlusion_sensitivity(model: WorldModel, frames: Tensor, background: Tensor) -> Tensor:
-    """How far the latent moves when a square of the picture shows the empty scene instead.
-
-    Squares are filled with the empty scene, not with grey: grey is itself a sight the encoder
-    never had, and moves the latent wherever it is.
-
-    Args:
-        model: whose encoder.
-        frames: (F, 3, H, W) uint8.
-        background: (3, H, W) uint8, the empty scene.
-
-    Returns:
-        (F, h, w) distances in latent space, from the top left to the bottom right square.
-    """
-    size = frames.shape[-1]
-    square = max(2, size // TILES)
-    stride = square // 2
-    corners = range(0, size - square + 1, stride)
-    z = encode_frames(model, frames)
-    maps = []
-    for frame, latent in zip(frames, z, strict=True):
-        painted = frame.repeat(len(corners) ** 2, 1, 1, 1)
-        for i, (top, left) in enumerate((t, c) for t in corners for c in corners):
-            place = (..., slice(top, top + square), slice(left, left + square))
-            painted[(i, *place)] = background[place]
-        moved = (encode_frames(model, painted) - latent).flatten(1).norm(dim=1)
-        maps.append(moved.reshape(len(corners), len(corners)))
-    return torch.stack(maps)
-
-
 def _salient(picture: Tensor, background: Tensor, side: int) -> tuple[int, int]:
     """Row and column of the patch in which a picture differs most from the empty scene.
 
@@ -259,11 +204,6 @@ def _salient(picture: Tensor, background: Tensor, side: int) -> tuple[int, int]:
     cells = F.adaptive_avg_pool2d(apart[None, None], side).flatten()
     index = int(cells.argmax())
     return index // side, index % side
-
-
-def _typical_distance(z: Tensor) -> Tensor:
-    """() root mean square distance between two of (F, P, D) latents."""
-    return (2 * z.flatten(1).var(0).sum()).sqrt().clamp_min(1e-12)
 
 
 def _background(dataset: Dataset, size: int) -> Tensor:

@@ -24,7 +24,7 @@ class StepByStep:
     """The plain way: every step of every plan from scratch, by the predictor's `forward`.
 
     Any predictor can be rolled out like this. It is what the faster ways must equal, and what
-    `goalsight perf plan` compares them with.
+    `benchmarks.deciding` compares them with.
     """
 
     def __init__(

@@ -49,7 +49,7 @@ class TrainConfig:
     """Processor threads; None for one per core."""
     compile: bool = False
     """Whether encoder and predictor are compiled, a minute before the first step and faster from
-    then on where the step is not one large product already; `goalsight perf train` tells."""
+    then on where the step is not one large product already; `benchmarks.training` tells."""
     save_every_s: float = SAVE_EVERY_S
     """Time between two saves [s]: what a kill costs."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from goalsight.data import open_dataset, validate
 from goalsight.data.logs import ImportConfig, Keys, import_log, read_record
-from goalsight.data.quarantine import set_aside
+from goalsight.data.merging import write_good
 from goalsight.data.report import judge, measure, write_page
 from goalsight.data.report.strips import sample
 from goalsight.data.report.verdict import unknown
@@ -44,9 +44,10 @@ def test_a_bad_episode_of_an_import_goes_and_the_others_keep_their_names(
     assert before is not None
     [video] = (root / "videos").rglob("file-001.mp4")
     video.write_bytes(video.read_bytes()[:-50])
-    set_aside(root, validate(root))
-    after = read_record(root)
+    good = tmp_path / "good"
+    write_good(root, good, validate(root))
+    after = read_record(good)
     assert after is not None
     assert after.episode_names == [before.episode_names[0], before.episode_names[2]]
     assert after.tasks == [before.tasks[0], before.tasks[2]]
-    assert [p.message for p in validate(root) if not p.warning] == []
+    assert [p.message for p in validate(good) if not p.warning] == []

@@ -1,9 +1,7 @@
-"""`scripts/planning_switches.py`: equal work a line, and a line for what cannot be measured."""
+"""`benchmarks.sweep`: equal work a line, and a line for what cannot be measured."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks import sweep as script
 from goalsight.agent import Agent
 from goalsight.agent.settings import agent_config
 from goalsight.benchmark import Manifest, Results, save_manifest
@@ -20,14 +19,6 @@ from goalsight.checkpoint import Checkpoint, save_checkpoint
 from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.paths import config_dir
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "planning_switches.py"
-_spec = importlib.util.spec_from_file_location("planning_switches", SCRIPT)
-assert _spec is not None
-assert _spec.loader is not None
-script = importlib.util.module_from_spec(_spec)
-sys.modules["planning_switches"] = script  # dataclasses look their module up
-_spec.loader.exec_module(script)
 
 SHIPPED = config_dir() / "bench" / "switches.yaml"
 HEADS: dict[str, dict[str, Any]] = {
@@ -45,8 +36,8 @@ def model_of(**heads: dict[str, Any]) -> WorldModel:
         return WorldModel(WorldModelConfig(image_size=32, heads=heads)).eval()
 
 
-def plan_of(checkpoint: Path) -> Any:
-    return script.Plan(
+def sweep_of(checkpoint: Path) -> script.Sweep:
+    return script.Sweep(
         checkpoint=checkpoint, memory=None, manifest="push-near-dev", pairs=1, workers=1,
         device="cpu", out=checkpoint,
     )  # fmt: skip
@@ -67,15 +58,15 @@ def test_every_switch_that_searches_evaluates_as_many_plans_a_control_step() -> 
 
 def test_what_a_checkpoint_lacks_is_said_and_nothing_is_played(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "model", model_of(), {})
-    plan, switches = plan_of(tmp_path / "model"), script.read_switches(SHIPPED)
+    plan, switches = sweep_of(tmp_path / "model"), script.read_switches(SHIPPED)
     told = {
         name: script.measure(plan, name, switch)
         for name, switch in switches.items()
-        if isinstance(script.agent_of(plan, switch), str)
+        if isinstance(script.agent_of(plan, switch, "near"), str)
     }
     assert told["sub-goals"] == "needs --memory"
-    assert "has no actor" in told["both"]
-    assert "probe head, this one has none" in told["decoded cost"]
+    assert "has no actor" in str(told["both"])
+    assert "probe head, this one has none" in str(told["decoded cost"])
     assert set(told) == set(switches) - {
         "search", "decision every control step", "decision every two blocks", "commitment"
     }  # fmt: skip
@@ -83,7 +74,7 @@ def test_what_a_checkpoint_lacks_is_said_and_nothing_is_played(tmp_path: Path) -
 
 def test_a_switch_that_is_not_to_be_played_now_is_left_out(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "model", model_of(), {})
-    plan = replace(plan_of(tmp_path / "model"), out=tmp_path / "new")
+    plan = replace(sweep_of(tmp_path / "model"), out=tmp_path / "new")
     assert script.measure(plan, "search", script.Switch(), play=False) is None
     assert not (tmp_path / "new").exists()
 
@@ -100,12 +91,27 @@ def agents(made: Callable[..., Results], outcomes: list[int]) -> Results:
     return replace(found, rows=[row], checkpoint=ref, manifest=manifest, commit="f" * 40)
 
 
+@pytest.mark.parametrize("budget", [100, 300, 1000])
+def test_every_planner_stays_within_its_budget_and_near_it(budget: int) -> None:
+    for switch in script.planner_switches([budget]).values():
+        config = agent_config(switch.settings)
+        assert 0.9 * budget < config.planner.evaluations <= budget
+
+
+def test_budgets_are_drawn(results_of: Callable[..., Results], tmp_path: Path) -> None:
+    found: dict[str, script.Found] = {
+        name: agents(results_of, [0, 1]) for name in script.planner_switches([100, 300])
+    }
+    script.draw(found, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").stat().st_size > 5000
+
+
 def test_a_line_has_rates_and_the_pairs_won_and_lost(results_of: Callable[..., Results]) -> None:
     switches = {
         name: script.Switch(settings=settings)
         for name, settings in {"base": "", "better": "mode=both", "other": "decoded=1"}.items()
     }
-    found = {
+    found: dict[str, script.Found] = {
         "base": agents(results_of, [0] * 8 + [1, 1]),
         "better": agents(results_of, [1] * 9 + [0]),
         "other": "needs a probe head",

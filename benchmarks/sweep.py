@@ -1,12 +1,14 @@
-"""What each planning switch is worth on one trained model, at equal plan evaluations.
+"""What settings of planning are worth on one trained model: success on identical pairs.
 
-    .venv/bin/python scripts/planning_switches.py --checkpoint runs/push --memory runs/push.memory \
-      --manifest push-near-dev --pairs 50 --out runs/switches --page docs/benchmark.md
+    python -m benchmarks.sweep --checkpoint runs/push --memory runs/push.memory --pairs 50 \
+      --out runs/switches --page docs/benchmark.md
+    python -m benchmarks.sweep --checkpoint runs/push --budgets 100 300 1000 --out runs/curves
 
-One benchmark a switch, all on identical pairs; the switches are those of
-configs/bench/switches.yaml, the first is the base. What is finished is kept: the same command goes
-on where it was stopped. A switch that needs a head which the checkpoint lacks, or a memory that was
-not given, says so in its line. OUT/table.md is made of what is there.
+The first plays the switches of configs/bench/switches.yaml, the first of them the base, all at
+equal plan evaluations. The second plays every planner at so many evaluations a decision, its
+defaults scaled to the budget, and draws OUT/curves.png. One benchmark a line. What is finished is
+kept: the same command goes on where it was stopped. A switch that needs a head which the checkpoint
+lacks, or a memory that was not given, says so in its line. OUT/table.md is made of what is there.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import yaml
 
+from benchmarks.planners.table import budgeted
+from benchmarks.timing import in_one_line
 from goalsight.agent import Agent
 from goalsight.agent.settings import agent_config
 from goalsight.benchmark import Manifest, Results, SuccessRate, find_manifest, load_manifest
@@ -30,10 +34,14 @@ from goalsight.benchmark.results import RowResult, load_results
 from goalsight.cli.compare_table import write_page
 from goalsight.errors import CheckpointError, MemoryFileError, UserError
 from goalsight.paths import config_dir
+from goalsight_planners import PLANNERS
 
 MARKER = "switches"
 """Name of the table's place in a page."""
-HEADS = ("switch", "settings", "terminal", "anytime", "against the base", "plans a control step")
+HEADS = ["switch", "settings", "terminal", "anytime", "against the base", "plans a control step"]
+HEADS += ["decision p50"]
+HORIZON, BLOCK = 5, 5
+"""Of a search on a budget: action blocks ahead and control steps in one, as shipped models have."""
 Found = Results | str
 """What was measured, or why it could not be."""
 
@@ -49,8 +57,8 @@ class Switch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What all lines share."""
+class Sweep:
+    """What all lines of a table share."""
 
     checkpoint: Path
     memory: Path | None
@@ -81,39 +89,61 @@ def read_switches(path: Path) -> dict[str, Switch]:
     return switches
 
 
-def agent_of(plan: Plan, switch: Switch) -> Agent | str:
-    """The agent of a line, or what it lacks."""
-    if switch.memory and plan.memory is None:
+def planner_switches(budgets: Sequence[int]) -> dict[str, Switch]:
+    """Every planner at every budget of evaluations a decision, by `planner budget`."""
+    return {
+        f"{planner} {budget}": Switch(settings=_on_budget(planner, budget))
+        for planner in PLANNERS
+        for budget in budgets
+    }
+
+
+def _on_budget(planner: str, evaluations: int) -> str:
+    """The line of settings that spends at most so many evaluations."""
+    config = budgeted(planner, evaluations, HORIZON, BLOCK)
+    names = {field.name for field in fields(config)}
+    numbers = ("samples", "iterations", "elites", "keep_elites")
+    chosen = [f"{name}={getattr(config, name)}" for name in numbers if name in names]
+    return ",".join(["mode=search", f"planner={planner}", *chosen])
+
+
+def agent_of(sweep: Sweep, switch: Switch, tier: str) -> Agent | str:
+    """The agent of a line as `goalsight bench` plays it on goals of a tier, or what it lacks."""
+    if switch.memory and sweep.memory is None:
         return "needs --memory"
-    config = agent_config(switch.settings)
-    memory = plan.memory if switch.memory else None
     try:
-        return Agent.load(plan.checkpoint, config=config, device=plan.device, memory=memory)
+        return Agent.load(
+            sweep.checkpoint,
+            settings=switch.settings,
+            tier=tier,
+            device=sweep.device,
+            memory=sweep.memory if switch.memory else None,
+        )
     except (CheckpointError, MemoryFileError) as error:
         return str(error).partition(";")[0]
 
 
-def measure(plan: Plan, name: str, switch: Switch, *, play: bool = True) -> Found | None:
+def measure(sweep: Sweep, name: str, switch: Switch, *, play: bool = True) -> Found | None:
     """Play what is missing of a line; None if something is and it is not to be played.
 
     Raises:
         SystemExit: if the benchmark failed; it has said why.
     """
-    agent = agent_of(plan, switch)
+    manifest = load_manifest(find_manifest(sweep.manifest, config_dir() / "bench"))
+    agent = agent_of(sweep, switch, manifest.tier)
     if isinstance(agent, str):
         return agent
-    folder = plan.out / re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
-    manifest = load_manifest(find_manifest(plan.manifest, config_dir() / "bench"))
-    if not is_done(folder, plan, agent, manifest):
+    folder = sweep.out / re.sub("[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not is_done(folder, sweep, agent, manifest):
         if not play:
             return None
         command = [
             *(sys.executable, "-m", "goalsight.cli.main", "bench", "--rows", "agent"),
-            *("--checkpoint", str(plan.checkpoint), "--manifest", plan.manifest),
-            *("--pairs", str(plan.pairs), "--workers", str(plan.workers)),
-            *("--device", plan.device, "--out", str(folder)),
+            *("--checkpoint", str(sweep.checkpoint), "--manifest", sweep.manifest),
+            *("--pairs", str(sweep.pairs), "--workers", str(sweep.workers)),
+            *("--device", sweep.device, "--out", str(folder)),
             *(("--settings", switch.settings) if switch.settings else ()),
-            *(("--memory", str(plan.memory)) if switch.memory else ()),
+            *(("--memory", str(sweep.memory)) if switch.memory else ()),
         ]
         print("goalsight", *command[3:], flush=True)
         status = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
@@ -123,7 +153,7 @@ def measure(plan: Plan, name: str, switch: Switch, *, play: bool = True) -> Foun
 
 
 def measure_all(
-    plan: Plan, switches: Mapping[str, Switch], names: Sequence[str]
+    sweep: Sweep, switches: Mapping[str, Switch], names: Sequence[str]
 ) -> dict[str, Found]:
     """Play what is missing of the base and of some lines; the others are there if finished.
 
@@ -135,7 +165,7 @@ def measure_all(
         raise UserError(f"no switch {unknown[0]!r}; there are: {', '.join(switches)}")
     found: dict[str, Found] = {}
     for name, switch in switches.items():
-        one = measure(plan, name, switch, play=name in {base, *names})
+        one = measure(sweep, name, switch, play=name in {base, *names})
         if name == base and isinstance(one, str):
             raise UserError(f"the base {base!r} cannot be measured: {one}")
         if one is not None:
@@ -143,7 +173,7 @@ def measure_all(
     return found
 
 
-def is_done(folder: Path, plan: Plan, agent: Agent, manifest: Manifest) -> bool:
+def is_done(folder: Path, sweep: Sweep, agent: Agent, manifest: Manifest) -> bool:
     """Whether a folder has these pairs of this agent; else the benchmark continues or refuses."""
     if not (folder / "results.json").is_file():
         return False
@@ -155,7 +185,7 @@ def is_done(folder: Path, plan: Plan, agent: Agent, manifest: Manifest) -> bool:
         same
         and found.agent == wanted
         and found.manifest.sha256 == manifest.hash
-        and _agent(found).pairs == min(plan.pairs, len(manifest.pairs))
+        and _agent(found).pairs == min(sweep.pairs, len(manifest.pairs))
     )
 
 
@@ -165,17 +195,15 @@ def render(switches: Mapping[str, Switch], found: Mapping[str, Found]) -> str:
     Args:
         switches: by name.
         found: what came of those that were tried, the base first.
-
     """
     base = next(iter(found.values()))
     assert not isinstance(base, str), "measure_all refuses"
-    heads = [*HEADS, "decision p50"]
-    lines = [_line(heads), "|---" * len(heads) + "|"]
+    lines = [_line(HEADS), "|---" * len(HEADS) + "|"]
     for name, one in found.items():
         settings = f"`{switches[name].settings}`" if switches[name].settings else ""
         settings += " `--memory`" if switches[name].memory else ""
         if isinstance(one, str):
-            cells = [f"not measured: {one}", *("" for _ in heads[3:])]
+            cells = [f"not measured: {one}", *("" for _ in HEADS[3:])]
         else:
             cells = _cells(one, None if one is base else base)
         lines.append(_line([name, settings.strip(), *cells]))
@@ -220,9 +248,40 @@ def _percent(rate: SuccessRate) -> str:
     return f"{100 * rate.rate:.0f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
 
 
+def draw(found: Mapping[str, Found], path: Path) -> None:
+    """Success against evaluations: a line for each planner of `planner_switches`."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(5, 3.6))
+    for shift, planner in enumerate(PLANNERS):
+        rows = [
+            _agent(one)
+            for name, one in found.items()
+            if name.startswith(f"{planner} ") and not isinstance(one, str)
+        ]
+        # Moved apart a little, or the whiskers would lie on each other.
+        spent = [row.evaluations_per_decision * (1 + 0.03 * shift) for row in rows]
+        rates = [100 * row.terminal.rate for row in rows]
+        below = [100 * (row.terminal.rate - row.terminal.low) for row in rows]
+        above = [100 * (row.terminal.high - row.terminal.rate) for row in rows]
+        axis.errorbar(spent, rates, [below, above], label=planner, marker="o", capsize=2)
+    axis.set(xscale="log", xlabel="model evaluations a decision", ylim=(0, 102))
+    axis.set_ylabel("terminal success [%]")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False, loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--checkpoint", type=Path, required=True, help="of the agent")
     parser.add_argument("--memory", type=Path, help="file of `goalsight memory build`")
@@ -234,25 +293,29 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--page", type=Path, help=f"Markdown file with a part {MARKER}")
     parser.add_argument("--only", nargs="+", help="names of the switches to play now")
     parser.add_argument("--switches", type=Path, default=config_dir() / "bench" / "switches.yaml")
+    parser.add_argument(
+        "--budgets", type=int, nargs="+", help="play planners at these, in place of switches"
+    )
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is missing, then write the table; 2 after a line for what the user can mend."""
     given = _arguments(arguments)
-    fields = ("checkpoint", "memory", "manifest", "pairs", "workers", "device", "out")
-    plan = Plan(**{name: getattr(given, name) for name in fields})
-    try:
-        switches = read_switches(given.switches)
-        text = render(switches, measure_all(plan, switches, given.only or list(switches)))
-        (plan.out / "table.md").write_text(text, encoding="utf-8")
+    sweep = Sweep(**{field.name: getattr(given, field.name) for field in fields(Sweep)})
+
+    def play() -> None:
+        chosen = planner_switches(given.budgets) if given.budgets else read_switches(given.switches)
+        found = measure_all(sweep, chosen, given.only or list(chosen))
+        text = render(chosen, found)
+        (sweep.out / "table.md").write_text(text, encoding="utf-8")
+        if given.budgets:
+            draw(found, sweep.out / "curves.png")
         if given.page is not None:
             write_page(given.page, MARKER, text)
-    except UserError as error:
-        print(f"planning_switches: {error}", file=sys.stderr)
-        return 2
-    print(text)
-    return 0
+        print(text)
+
+    return in_one_line("python -m benchmarks.sweep", play)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def _optimisers(
         from cmaes import CMA
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "cma_es needs the package cmaes: pip install 'goalsight[cmaes]'", name=error.name
+            "cma_es needs the package cmaes: pip install cmaes", name=error.name
         ) from error
     rows = _rows(space, mean[:, None])[:, 0]
     box = np.tile([-1.0, 1.0], (rows.shape[1], 1))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from goalsight_planners.problems import AXES, PROBLEMS
-from goalsight_planners.table import budgeted, main
+from benchmarks.planners import PLANNERS
+from benchmarks.planners.problems import AXES, PROBLEMS
+from benchmarks.planners.table import budgeted, main
 
 
+@pytest.mark.parametrize("name", PLANNERS)
 @pytest.mark.parametrize("evaluations", [100, 300, 1000])
 def test_no_planner_spends_more_than_the_budget_or_much_less(name: str, evaluations: int) -> None:
     spent = budgeted(name, evaluations, 5, 5).evaluations

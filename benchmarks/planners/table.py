@@ -1,4 +1,4 @@
-"""`python -m goalsight_planners.table`: planners side by side at equal model evaluations.
+"""`python -m benchmarks.planners.table`: planners side by side at equal model evaluations.
 
 Settings are the defaults of each planner, scaled to the budget and the same on every problem.
 """
@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from goalsight_planners.adam import AdamConfig
-from goalsight_planners.cma_es import CMAESConfig
+from benchmarks.planners import PLANNERS, AdamConfig, CMAESConfig
+from benchmarks.planners.problems import AXES, PROBLEMS, Problem
 from goalsight_planners.config import SearchConfig
 from goalsight_planners.icem import ICEMConfig
 from goalsight_planners.noise import streams
-from goalsight_planners.problems import AXES, PROBLEMS, Problem
-from goalsight_planners.registry import PLANNERS
 
 TARGETS = 500
 """Seed of the first target; defaults of the planners were looked at on targets below it."""
@@ -121,7 +119,9 @@ def render(cells: Sequence[Cell]) -> str:
 
 def main(arguments: Sequence[str] | None = None, write: Callable[[str], None] = print) -> None:
     """Measure every planner on every problem and write a table for each budget."""
-    parser = argparse.ArgumentParser(prog="python -m goalsight_planners.table", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.planners.table", description=__doc__
+    )
     parser.add_argument("--evaluations", type=int, nargs="+", default=[300, 1000])
     parser.add_argument("--planners", nargs="+", choices=PLANNERS, default=list(PLANNERS))
     parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
