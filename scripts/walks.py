@@ -50,7 +50,7 @@ class Entered:
             self._codes.add(frame.f_code)
 
     def files(self) -> dict[str, int]:
-        """Path in the repository and lines, in order; bodies of modules and classes do not count."""
+        """Path in the repository and lines, in order; bodies of classes do not count."""
         found = {
             code.co_filename
             for code in self._codes
