@@ -111,7 +111,7 @@ def drop_a_tensor(folder: Path) -> None:
         (lambda f: (f / "config.yaml").unlink(), r"config\.yaml is missing"),
         (lambda f: (f / "card.json").unlink(), r"card\.json is missing"),
         (lambda f: (f / "card.json").write_text("{"), r"card\.json is not JSON"),
-        (lambda f: (f / "card.json").write_text("[]"), r"card\.json has no sha256"),
+        (lambda f: (f / "card.json").write_text("{}"), r"card\.json has no sha256"),
         (edit_config("world_model", "diffusion"), "unknown kind 'diffusion'.*: world_model"),
         (edit_config("frameskip", "frame_skip"), "unknown field 'frame_skip'.*frameskip"),
         (edit_config("size: tiny", "size: huge"), "size must be one of .*'huge'"),

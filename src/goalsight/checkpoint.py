@@ -6,9 +6,6 @@ it comes from and the checksums of the other two.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,11 +14,19 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-import yaml
 from torch import Tensor
 
 from goalsight import __version__
 from goalsight.errors import CheckpointError, OutputError, UserError
+from goalsight.io import (
+    json_text,
+    parse_yaml,
+    read_json,
+    remove_folder,
+    sha256,
+    swap_folder,
+    yaml_text,
+)
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.video_encoder import VideoEncoder, VideoEncoderConfig
 from goalsight.paths import config_dir, repository
@@ -35,6 +40,8 @@ KINDS: dict[str, tuple[type[Any], type[Any]]] = {
     "video_encoder": (VideoEncoder, VideoEncoderConfig),
 }
 """What `kind` in `config.yaml` stands for."""
+AGAIN = "restore the checkpoint or train it again"
+"""The way out where one is damaged."""
 IN_A_RUN = "checkpoint"
 """Name of the checkpoint's folder inside the folder of a training run."""
 
@@ -76,18 +83,19 @@ def save_checkpoint(folder: str | Path, model: Model, card: Mapping[str, Any]) -
         "goalsight": __version__,
         "commit": git_commit(),
         **card,
-        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        "sha256": {name: sha256(content) for name, content in contents.items()},
     }
-    contents[CARD] = (json.dumps(written, indent=2, allow_nan=False) + "\n").encode()
+    contents[CARD] = json_text(written).encode()
     beside = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
+    remove_folder(beside)
     try:
         beside.mkdir(parents=True)
         for name, content in contents.items():
             (beside / name).write_bytes(content)
-        _swap(beside, folder)
+        # `load_checkpoint` knows what a kill in between its two renames leaves.
+        swap_folder(beside, folder, _set_aside(folder))
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        remove_folder(beside)
 
 
 def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
@@ -197,22 +205,12 @@ def _weights(model: Model) -> dict[str, Tensor]:
 
 def _config_text(model: Model) -> str:
     kinds = {classes[0]: name for name, classes in KINDS.items()}
-    return yaml.safe_dump({"kind": kinds[type(model)], **asdict(model.config)}, sort_keys=False)
+    return yaml_text({"kind": kinds[type(model)], **asdict(model.config)})
 
 
 def _set_aside(folder: Path) -> Path:
     """Where the old checkpoint is for the moment in which the new one takes its name."""
     return folder.with_name(f".{folder.name}.old")
-
-
-def _swap(beside: Path, folder: Path) -> None:
-    """Put a new folder in place of the old one; `load_checkpoint` knows both halfway states."""
-    old = _set_aside(folder)
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    beside.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -230,9 +228,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise CheckpointError(
-            f"{path} is missing; restore the checkpoint or train it again"
-        ) from None
+        raise CheckpointError(f"{path} is missing; {AGAIN}") from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -240,19 +236,16 @@ def _read(path: Path) -> bytes:
 def read_card(folder: Path) -> dict[str, Any]:
     """The card of a checkpoint's folder; raises CheckpointError if there is none."""
     path = folder / CARD
-    try:
-        card = json.loads(_read(path))
-    except ValueError as error:
-        raise CheckpointError(f"{path} is not JSON: {error}") from None
-    sums = card.get("sha256") if isinstance(card, dict) else None
+    card = read_json(path, error=CheckpointError, advice=AGAIN)
+    sums = card.get("sha256")
     if not isinstance(sums, dict) or not {WEIGHTS, CONFIG} <= set(sums):
         raise CheckpointError(f"{path} has no sha256 of {WEIGHTS} and {CONFIG}")
-    return dict(card)
+    return card
 
 
 def _read_checked(folder: Path, name: str, card: Mapping[str, Any]) -> bytes:
     content = _read(folder / name)
-    found = hashlib.sha256(content).hexdigest()
+    found = sha256(content)
     if found != card["sha256"][name]:
         raise CheckpointError(
             f"{folder / name} is not the file that was saved (sha256 {found[:12]}, the card says "
@@ -263,12 +256,8 @@ def _read_checked(folder: Path, name: str, card: Mapping[str, Any]) -> bytes:
 
 def _build(text: bytes, path: Path) -> Model:
     """An untrained model as the config says; leaves the global random stream as it was."""
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise CheckpointError(f"{path} is not YAML: {error}") from None
-    if not isinstance(values, dict) or values.get("kind") not in KINDS:
-        kind = values.get("kind") if isinstance(values, dict) else None
+    values = parse_yaml(text, path, error=CheckpointError)
+    if (kind := values.get("kind")) not in KINDS:
         raise CheckpointError(
             f"{path}: unknown kind {kind!r}; this version knows: {', '.join(KINDS)}"
         )

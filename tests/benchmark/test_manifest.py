@@ -58,7 +58,11 @@ def test_a_changed_state_is_noticed(manifest: Manifest, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "is not JSON"), ("[1]", "is not a benchmark"), ('{"pairs": 1}', "does not have the ha")],
+    [
+        ("{", "is not JSON"),
+        ("[1]", "must hold a JSON object"),
+        ('{"pairs": 1}', "does not have the ha"),
+    ],
 )
 def test_what_is_no_manifest_is_refused_in_one_line(
     manifest: Manifest, tmp_path: Path, content: str, message: str

@@ -12,8 +12,8 @@ import pytest
 from goalsight.benchmark.paired import compare_runs, verdict
 from goalsight.benchmark.results import Results, to_json
 from goalsight.benchmark.statistics import p_value
-from goalsight.data.files import replace_json
 from goalsight.errors import UserError
+from goalsight.io import replace_json
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "mcnemar.py"
 _spec = importlib.util.spec_from_file_location("mcnemar", SCRIPT)

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from goalsight.data import open_dataset, validate
-from goalsight.data.files import sha256_of
 from goalsight.data.video import VideoWriter, count_frames, read_video
+from goalsight.io import sha256_of
 
 VIDEO = "videos/observation.images.front/chunk-000/file-{:03d}.mp4"
 TABLE = "data/chunk-000/file-{:03d}.parquet"

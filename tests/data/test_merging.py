@@ -83,9 +83,10 @@ def test_an_episode_keeps_its_environment_when_bad_ones_are_taken_out(
 
 def test_a_folder_that_is_there_is_not_touched(tasks: list[Path], tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
     with pytest.raises(OutputError, match="already there"):
         merge([open_dataset(path) for path in tasks], tmp_path / "mine")
-    assert list((tmp_path / "mine").iterdir()) == []
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "thesis.txt"]
 
 
 def test_a_merge_that_is_interrupted_leaves_nothing_and_can_be_made_again(

@@ -134,7 +134,7 @@ def test_an_episode_that_begins_at_the_goal_shows_it_solved(tmp_path: Path) -> N
         ("shares: {play: 1}\nnoise: 3", "noise must be two numbers, got 3"),
         ("shares: {play: 1}\nbranch_width: 1", "branch_width must be at least 2, got 1"),
         ("shares: {play: 1}\nbranch_width: wide", "branch_width must be a number, got 'wide'"),
-        ("shares: {play: [", "cannot be read as a mix"),
+        ("shares: {play: [", "is not a mix"),
     ],
 )
 def test_a_mix_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:

@@ -20,7 +20,7 @@ from goalsight.benchmark.results import (
     to_json,
 )
 from goalsight.benchmark.store import open_store, save_film
-from goalsight.data.files import replace_json
+from goalsight.io import replace_json
 
 BUDGET, THRESHOLD, SIZE = 10, 0.04, 16
 

@@ -14,7 +14,6 @@ labels_used               simulator labels it was trained with; by default nothi
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import sys
 import time
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from goalsight.benchmark.tasks import Env, task_of
 from goalsight.errors import UserError
+from goalsight.io import sha256_of
 
 if TYPE_CHECKING:
     from goalsight.agent import Agent
@@ -198,4 +198,4 @@ def _about(spec: PlayerSpec, guest: Guest) -> dict[str, Any]:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_of(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -13,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.data.files import replace_file
 from goalsight.errors import ManifestError
+from goalsight.io import inside, npz_bytes, read_json, replace_file, sha256
 
 SCHEMA = 1
 """Version of the manifest's shape."""
@@ -102,13 +101,11 @@ class Manifest:
 
 def save_manifest(manifest: Manifest, folder: Path) -> Path:
     """Write `NAME.npz` and `NAME.json` into a folder; returns the path of the JSON."""
-    path = folder / f"{manifest.name}.json"
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, start=manifest.start, goal=manifest.goal)
-    states = buffer.getvalue()
+    path = folder_of(manifest, folder).with_name(f"{manifest.name}.json")
+    states = npz_bytes(start=manifest.start, goal=manifest.goal)
     replace_file(path.with_suffix(".npz"), states)
     described = _described(manifest)
-    hashes = {"states_sha256": hashlib.sha256(states).hexdigest(), "hash": manifest.hash}
+    hashes = {"states_sha256": sha256(states), "hash": manifest.hash}
     replace_file(path, _text({**described, **hashes}).encode())
     return path
 
@@ -122,9 +119,11 @@ def load_manifest(path: Path) -> Manifest:
     Raises:
         ManifestError: if a file is missing, is not a manifest, or was changed since it was made.
     """
-    content = _read_json(path)
+    content = read_json(path, error=ManifestError, advice=REMAKE)
+    if "pairs" not in content:
+        raise ManifestError(f"{path} is not a benchmark manifest; {REMAKE}")
     states = _read(path.with_suffix(".npz"))
-    if hashlib.sha256(states).hexdigest() != content.get("states_sha256"):
+    if sha256(states) != content.get("states_sha256"):
         raise ManifestError(
             f"{path.with_suffix('.npz')} does not have the hash that {path.name} states; {REMAKE}"
         )
@@ -134,10 +133,21 @@ def load_manifest(path: Path) -> Manifest:
             start, goal = arrays["start"], arrays["goal"]
         if _hash(described, _plain(start, goal)) != content.get("hash"):
             raise ManifestError(f"{path} was changed since its hash was taken; {REMAKE}")
+        inside(path.parent, content.get("name"), source=path, field="name", error=ManifestError)
         pairs = tuple(Pair(**pair) for pair in described.pop("pairs"))
         return Manifest(**described, pairs=pairs, start=start, goal=goal)
     except (TypeError, KeyError, ValueError) as error:
         raise ManifestError(f"{path} is not a manifest of this goalsight: {error}") from None
+
+
+def folder_of(manifest: Manifest, out: Path) -> Path:
+    """The folder inside of another one that has a manifest's name.
+
+    Raises:
+        ManifestError: if the name would lead elsewhere.
+    """
+    source = f"manifest {manifest.name!r}"
+    return inside(out, manifest.name, source=source, field="name", error=ManifestError)
 
 
 def find_manifest(name: str, folder: Path) -> Path:
@@ -152,11 +162,11 @@ def find_manifest(name: str, folder: Path) -> Path:
     """
     if Path(name).is_file():
         return Path(name)
-    shipped = folder / f"{name}.json"
-    if shipped.is_file():
-        return shipped
-    names = sorted(path.stem for path in folder.glob("*.json"))
-    raise ManifestError(f"no manifest {name!r}; give a JSON file or one of: {', '.join(names)}")
+    shipped = {path.stem: path for path in sorted(folder.glob("*.json"))}
+    if name not in shipped:
+        known = ", ".join(shipped)
+        raise ManifestError(f"no manifest {name!r}; give a JSON file or one of: {known}")
+    return shipped[name]
 
 
 _HASHES = ("states_sha256", "hash")
@@ -179,16 +189,12 @@ def _text(content: Mapping[str, Any]) -> str:
 def _hash(described: Mapping[str, Any], states: bytes) -> str:
     """SHA-256 of the description in canonical form and of the states."""
     text = json.dumps(described, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    digest = hashlib.sha256(text.encode())
-    digest.update(hashlib.sha256(states).digest())
-    return digest.hexdigest()
+    return sha256(text, bytes.fromhex(sha256(states)))
 
 
 def _plain(start: NDArray[np.float64], goal: NDArray[np.float64]) -> bytes:
     """The states as an npz file without compression."""
-    buffer = io.BytesIO()
-    np.savez(buffer, start=start, goal=goal)
-    return buffer.getvalue()
+    return npz_bytes(compressed=False, start=start, goal=goal)
 
 
 def _read(path: Path) -> bytes:
@@ -196,13 +202,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ManifestError(f"cannot read {path}: {error.strerror}; {REMAKE}") from None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(_read(path))
-    except ValueError as error:
-        raise ManifestError(f"{path} is not JSON: {error}; {REMAKE}") from None
-    if not isinstance(content, dict) or "pairs" not in content:
-        raise ManifestError(f"{path} is not a benchmark manifest; {REMAKE}")
-    return content

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from goalsight.benchmark.statistics import PairedTest, SuccessRate, mcnemar, p_value, success_rate
 from goalsight.errors import UserError
+from goalsight.io import read_json
 
 SCHEMA = 1
 """Version of the shape of `results.json`."""
@@ -207,12 +207,10 @@ def load_results(path: Path) -> Results:
         UserError: if the file is missing or not of this schema.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["schema"] != SCHEMA:
             raise UserError(f"{path} has schema {content['schema']}, this goalsight reads {SCHEMA}")
         return _from_json(content)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a results.json of goalsight: {error}") from None
 

@@ -27,9 +27,9 @@ from goalsight.benchmark.shards import Shard
 from goalsight.benchmark.store import RESULTS, Origin, Store, film_path, open_store
 from goalsight.benchmark.tasks import Env, make_env
 from goalsight.benchmark.workers import Job, Played, play_in_workers
-from goalsight.data.files import replace_file, replace_json
 from goalsight.data.progress import silent
 from goalsight.errors import CheckpointError, UserError
+from goalsight.io import read_json, replace_file, replace_json
 
 if TYPE_CHECKING:
     from goalsight.agent import Agent
@@ -274,8 +274,8 @@ def _check_agent(agent: Agent, env: Env) -> None:
 def _says_the_same(path: Path, content: dict[str, Any]) -> bool:
     """Whether a table is already there, whichever command wrote it."""
     try:
-        old = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        old = read_json(path)
+    except UserError:
         return False
     new = json.loads(json.dumps(content))
     return bool({**old, "command": ""} == {**new, "command": ""})

@@ -14,7 +14,6 @@ several shards into one is merging them. Each line says which run it is of.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -28,8 +27,8 @@ import numpy as np
 
 from goalsight.benchmark.results import Film, Outcome, outcome_from_json
 from goalsight.benchmark.shards import Shard
-from goalsight.data.files import replace_file, replace_json
 from goalsight.errors import OutputError
+from goalsight.io import inside, npz_bytes, read_json, replace_file, replace_json, sha256
 from goalsight.provenance import git_commit, hardware
 
 FROZEN = "manifest"
@@ -146,7 +145,7 @@ def open_store(path: Path, identity: Mapping[str, Any], shard: Shard | None = No
     _check_same(path, kept, identity)
     (path / EPISODES).mkdir(exist_ok=True)
     text = json.dumps(kept, sort_keys=True)
-    return Store(path, hashlib.sha256(text.encode()).hexdigest()[:16], shard)
+    return Store(path, sha256(text)[:16], shard)
 
 
 def save_film(folder: Path, outcome: Outcome, film: Film) -> None:
@@ -156,14 +155,13 @@ def save_film(folder: Path, outcome: Outcome, film: Film) -> None:
 
 def film_bytes(film: Film) -> bytes:
     """The content of a film's file."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, frames=film.frames, steps=film.steps, goal=film.goal)
-    return buffer.getvalue()
+    return npz_bytes(frames=film.frames, steps=film.steps, goal=film.goal)
 
 
 def film_path(folder: Path, row: str, pair: int) -> Path:
     """Where the pictures of a pair lie in the folder of a run."""
-    return folder / EPISODES / f"{row}-{pair:04d}.npz"
+    name = f"{row}-{int(pair):04d}.npz"
+    return inside(folder / EPISODES, name, source=folder / RESULTS, field="row", error=OutputError)
 
 
 def _is_free(path: Path) -> bool:
@@ -186,13 +184,7 @@ def _check_same(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> N
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        content = None
-    if not isinstance(content, dict):
-        raise OutputError(f"{path} is not the record of a run; choose another --out")
-    return content
+    return read_json(path, error=OutputError, advice="choose another --out")
 
 
 def load_film(folder: Path, row: str, pair: int) -> Film:

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from goalsight.benchmark.about import command, joined
-from goalsight.benchmark.manifest import Manifest, find_manifest, load_manifest
+from goalsight.benchmark.manifest import Manifest, find_manifest, folder_of, load_manifest
 from goalsight.benchmark.results import Results
 from goalsight.benchmark.rows import NEEDS_CHECKPOINT, check_rows, load_agent
 from goalsight.benchmark.runner import (
@@ -32,9 +30,9 @@ from goalsight.benchmark.suite_results import (
     suite_to_json,
 )
 from goalsight.benchmark.tasks import make_env
-from goalsight.data.files import replace_file, replace_json
 from goalsight.data.progress import silent
 from goalsight.errors import OutputError, UserError
+from goalsight.io import read_yaml, replace_file, replace_json
 
 if TYPE_CHECKING:
     from goalsight.agent import Agent
@@ -74,8 +72,9 @@ def read_suite(path: Path) -> Suite:
     Raises:
         UserError: if the file is not one.
     """
+    what = "a suite of manifests, rows and pairs"
+    content = read_yaml(path, what)
     try:
-        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         lists: dict[str, Any] = {
             key: _names(content[key]) for key in ("manifests", "rows") if key in content
         }
@@ -84,8 +83,8 @@ def read_suite(path: Path) -> Suite:
         suite = Suite(name=path.stem, **{**content, **lists})
         if not isinstance(suite.pairs, int | None):
             raise TypeError(f"pairs is a number, got {suite.pairs!r}")
-    except (yaml.YAMLError, TypeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a suite of manifests, rows and pairs: {error}") from None
+    except (TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not {what}: {error}") from None
     if not suite.manifests or len(set(suite.manifests)) != len(suite.manifests):
         raise UserError(f"{path} must name at least one manifest, and each once")
     if suite.rows:
@@ -232,7 +231,7 @@ def _begin(out: Path, suite: Path) -> None:
 
 def _prepare(config: BenchmarkConfig, manifest: Manifest, agent: Agent | None) -> Task:
     """A manifest's run, without the agent's rows where its actions are not the task's."""
-    config = replace(config, out=config.out / manifest.name)
+    config = replace(config, out=folder_of(manifest, config.out))
     env = make_env(manifest.env, observe_pixels=False)
     width = action_width(env)
     env.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from goalsight.benchmark.results import ManifestRef, RowResult, paired_from_json, row_from_json
 from goalsight.benchmark.statistics import PairedTest
 from goalsight.errors import UserError
+from goalsight.io import read_json
 
 SCHEMA = 1
 """Version of the shape of `suite.json`."""
@@ -77,7 +77,7 @@ def load_suite_results(path: Path) -> SuiteResults:
         UserError: if the file is missing or not of this schema.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["schema"] != SCHEMA:
             raise UserError(f"{path} has schema {content['schema']}, this goalsight reads {SCHEMA}")
         model = content["checkpoint"]
@@ -85,8 +85,6 @@ def load_suite_results(path: Path) -> SuiteResults:
         return SuiteResults(
             **{**content, "checkpoint": ModelRef(**model) if model else None, "tasks": tasks}
         )
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is not a suite.json of goalsight: {error}") from None
 

@@ -10,11 +10,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from goalsight.errors import UserError
+from goalsight.io import inside, read_text, read_yaml, replace_json, replace_text
 
 DONE = "done.json"
 """In a row's folder: the commands that have come to their end."""
@@ -46,6 +44,10 @@ class Comparison:
     """Names of the manifests."""
     rows: dict[str, Row]
     """By the name that the table shows."""
+
+    def folder(self, out: Path, row: str) -> Path:
+        """Where all of a row is, inside of a folder."""
+        return inside(out, row.replace(" ", "-"), source="the comparison", field="rows")
 
 
 def compare(
@@ -91,7 +93,7 @@ def compare(
     with ThreadPoolExecutor(jobs) as pool:
         finished = list(pool.map(lambda name: make(plan, name, dataset, out), names))
     text = table(plan, out)
-    (out / "table.md").write_text(text, encoding="utf-8")
+    replace_text(out / "table.md", text)
     if page is not None:
         write_page(page, found.stem, text)
     print(text)
@@ -124,12 +126,17 @@ def read_comparison(path: Path) -> Comparison:
     Raises:
         UserError: if the file is not one.
     """
+    content = read_yaml(path, "a comparison")
     try:
-        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
         rows = {str(name): Row(**row) for name, row in content["rows"].items()}
-        return Comparison(**{**content, "benches": tuple(content["benches"]), "rows": rows})
-    except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
+        plan = Comparison(**{**content, "benches": tuple(content["benches"]), "rows": rows})
+    except (TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} is not a comparison: {error}") from None
+    for name in plan.rows:
+        inside(path.parent, name.replace(" ", "-"), source=path, field="rows")
+    for bench in plan.benches:
+        inside(path.parent, bench, source=path, field="benches")
+    return plan
 
 
 def commands(plan: Comparison, name: str, data: Path, folder: Path) -> list[tuple[list[str], Path]]:
@@ -164,10 +171,10 @@ def duration(minutes: float) -> str:
 
 def make(plan: Comparison, name: str, data: Path, out: Path) -> bool:
     """Bring a row to its end; whether that worked."""
-    folder = out / name.replace(" ", "-")
+    folder = plan.folder(out, name)
     folder.mkdir(exist_ok=True)
     done_file = folder / DONE
-    done = json.loads(done_file.read_text(encoding="utf-8")) if done_file.is_file() else []
+    done = json.loads(read_text(done_file)) if done_file.is_file() else []
     for command, path in commands(plan, name, data, folder):
         line = shlex.join([*command, str(path)])
         if line in done:
@@ -175,7 +182,7 @@ def make(plan: Comparison, name: str, data: Path, out: Path) -> bool:
         if not run(command, path, folder):
             return False
         done.append(line)
-        done_file.write_text(json.dumps(done, indent=1), encoding="utf-8")
+        replace_json(done_file, done)
     return True
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goalsight.errors import UserError
+from goalsight.io import read_json, read_text, replace_text
 
 if TYPE_CHECKING:
     from goalsight.cli.compare import Comparison
@@ -33,7 +33,7 @@ def table(plan: Comparison, out: Path) -> str:
     heads += [f"{bench}, {plan.pairs} pairs" for bench in plan.benches]
     heads += ["steps", "training min", "decision p50", "plans"]
     lines = [_line(heads), "|".join(["", *("---" for _ in heads), ""])]
-    rows = [(name, out / name.replace(" ", "-")) for name in plan.rows]
+    rows = [(name, plan.folder(out, name)) for name in plan.rows]
     finished = [(name, folder) for name, folder in rows if is_finished(plan, folder)]
     lines += [_line(_cells(plan, name, folder)) for name, folder in finished]
     if finished:
@@ -65,11 +65,11 @@ def write_page(page: Path, name: str, text: str) -> None:
         raise UserError(f"no page {page}; give a Markdown file")
     pattern = re.compile(rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
     content, replaced = pattern.subn(
-        lambda found: f"{found[1]}\n{text.strip()}\n\n{found[2]}", page.read_text(encoding="utf-8")
+        lambda found: f"{found[1]}\n{text.strip()}\n\n{found[2]}", read_text(page)
     )
     if not replaced:
         raise UserError(f"{page} has no part between `<!-- {name}: -->` and `<!-- /{name} -->`")
-    page.write_text(content, encoding="utf-8")
+    replace_text(page, content)
 
 
 def _line(cells: list[str]) -> str:
@@ -78,15 +78,15 @@ def _line(cells: list[str]) -> str:
 
 def _cells(plan: Comparison, name: str, folder: Path) -> list[str]:
     probe, collapse, drift, surprise = (
-        _read(folder / "inspect" / f"{look}.json") for look in LOOKS
+        read_json(folder / "inspect" / f"{look}.json") for look in LOOKS
     )
-    results = [_read(folder / bench / "results.json") for bench in plan.benches]
+    results = [read_json(folder / bench / "results.json") for bench in plan.benches]
     agents = [_row(found, "agent") for found in results]
     card = results[0]["checkpoint"]["card"]
     minutes, steps = card["minutes"], f"{card['steps']}"
     before = folder / "encoder" / "checkpoint" / "card.json"
     if before.is_file():
-        first = _read(before)
+        first = read_json(before)
         minutes, steps = minutes + first["minutes"], f"{first['steps']} + {steps}"
     return [
         name,
@@ -104,14 +104,14 @@ def _cells(plan: Comparison, name: str, folder: Path) -> list[str]:
 
 def _random(plan: Comparison, folder: Path, width: int) -> list[str]:
     """The line of random actions, the same for every model."""
-    results = [_read(folder / bench / "results.json") for bench in plan.benches]
+    results = [read_json(folder / bench / "results.json") for bench in plan.benches]
     rates = [_rate(_row(found, "random")["terminal"]) for found in results]
     cells = ["random actions", *("" for _ in LABELS), "", "", "", *rates]
     return cells + [""] * (width - len(cells))
 
 
 def _origin(plan: Comparison, folders: list[Path]) -> str:
-    results = [_read(folder / plan.benches[0] / "results.json") for folder in folders]
+    results = [read_json(folder / plan.benches[0] / "results.json") for folder in folders]
     commits = dict.fromkeys(f"`{str(found['commit'])[:12]}`" for found in results)
     return (
         f"Terminal success with 95 % Wilson intervals, one training seed a row, "
@@ -139,8 +139,3 @@ def _row(results: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _rate(rate: dict[str, float]) -> str:
     return f"{100 * rate['rate']:.0f} % [{100 * rate['low']:.0f}, {100 * rate['high']:.0f}]"
-
-
-def _read(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return content

@@ -13,7 +13,7 @@ def merge(*, data: list[Path], out: Path) -> None:
 
     Args:
         data: Folder of a dataset; give it again for each of them, in order.
-        out: Folder of the new one; must not exist.
+        out: Folder of the new one, not there yet or empty.
 
     Example:
         goalsight data merge --data runs/push-data --data runs/grasp-data --out runs/both

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from collections.abc import Mapping, Sequence
@@ -134,9 +133,10 @@ def plan_command(out: Path, shown: Shown) -> list[str]:
 def is_trained(run: Path) -> bool:
     """Whether the training run in that folder has come to its end."""
     from goalsight.checkpoint import CARD, IN_A_RUN
+    from goalsight.io import read_json
 
     card = run / IN_A_RUN / CARD
-    return card.is_file() and bool(json.loads(card.read_text(encoding="utf-8")).get("finished"))
+    return card.is_file() and bool(read_json(card).get("finished"))
 
 
 def step(command: list[str]) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goalsight.data.progress import Report, silent
+from goalsight.io import replacing
 from goalsight.report.sheet import sheet
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ def write_pictures(
     paths = []
     for number, task in enumerate(tasks, start=1):
         path = folder / f"{short_name(task)}.png"
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        task_sheet(task, size).save(beside, format="PNG", optimize=True)
-        beside.replace(path)
+        with replacing(path) as beside:
+            task_sheet(task, size).save(beside, format="PNG", optimize=True)
         paths.append(path)
         progress(number, len(tasks))
     return paths

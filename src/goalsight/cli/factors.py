@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goalsight.errors import UserError
+from goalsight.io import read_yaml
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,13 +33,8 @@ def read_factors(text: str) -> str | dict[str, Any] | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read as YAML: {error}") from None
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+    content = read_yaml(path)
+    if not all(isinstance(name, str) for name in content):
         raise UserError(
             f"{path} must name factors with values or ranges, a line such as `cube.size: "
             "[0.025, 0.035]` each; `goalsight envs --factors` lists them"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import jsonargparse
-import yaml
 from pytorch_lightning.cli import LightningArgumentParser
 
 from goalsight.cli.lightning import RunCLI, named_config, report
 from goalsight.cli.parsing import usage_error
+from goalsight.errors import UserError
+from goalsight.io import read_yaml
 from goalsight.training.actor import ActorConfig, ActorRunConfig, train_actor
 from goalsight.training.hindsight import HindsightConfig
 from goalsight.training.schedule import OptimiserConfig
@@ -61,10 +62,9 @@ def wants_actor(argv: list[str]) -> bool:
 def _has_actor(path: Path) -> bool:
     """Whether a YAML file has a section `actor`; the parser complains of files that are none."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        return "actor" in read_yaml(path)
+    except UserError:
         return False
-    return isinstance(content, dict) and "actor" in content
 
 
 def train_actor_command(argv: list[str]) -> int:

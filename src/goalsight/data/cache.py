@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from goalsight.data import format as layout
 from goalsight.data.dataset import Dataset
-from goalsight.data.files import npy_bytes, replace_file, sha256_of
 from goalsight.data.progress import Report, silent
 from goalsight.data.video import Reader, read_frames_at, read_video
 from goalsight.errors import DatasetError, OutputError
+from goalsight.io import npy_bytes, replace_file, sha256_of
 
 Frames = NDArray[np.uint8]
 THREADS = min(4, os.cpu_count() or 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 from goalsight.data import format as layout
 from goalsight.data.cache import check_sha256, decode_episode
 from goalsight.data.dataset import Dataset
-from goalsight.data.files import sha256_of
 from goalsight.data.goals import read_goal
 from goalsight.data.lenient import LOST
 from goalsight.data.tables import count_rows, read_table
 from goalsight.data.video import count_frames, frame_rate
 from goalsight.errors import DatasetError
+from goalsight.io import sha256, sha256_of
 
 SHORTEST_STILL = 10
 """Control steps from which an episode in which nothing ever changes is taken for a broken one."""
@@ -112,10 +111,8 @@ class Checker:
         return [f"{path}: column 'index' is not what episode {episode} must have"]
 
     def _repeated(self, episode: int, columns: Columns) -> list[str]:
-        content = hashlib.sha256()
-        for name in self._names:
-            content.update(np.ascontiguousarray(columns[name]).tobytes())
-        first = self._contents.setdefault(content.hexdigest(), episode)
+        content = sha256(*(np.ascontiguousarray(columns[name]).tobytes() for name in self._names))
+        first = self._contents.setdefault(content, episode)
         if first == episode:
             return []
         path = self.dataset.path / layout.data_path(episode)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalsight.data import format as layout
-from goalsight.data.files import read_json
 from goalsight.data.format import Provenance
 from goalsight.data.record import EpisodeRecord
 from goalsight.errors import DatasetError
+from goalsight.io import sha256
 
 
 @dataclass(frozen=True)
@@ -103,11 +102,8 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """Hex SHA-256 over the committed metadata, and through its checksums over every file."""
-        digest = hashlib.sha256()
-        digest.update(json.dumps(self.provenance.to_json(), sort_keys=True).encode())
-        for record in self.records:
-            digest.update(json.dumps(record.to_json(), sort_keys=True).encode())
-        return digest.hexdigest()
+        parts = [self.provenance.to_json(), *(record.to_json() for record in self.records)]
+        return sha256(*(json.dumps(part, sort_keys=True) for part in parts))
 
     def widths(self) -> dict[str, int]:
         """Every parquet column and how many numbers a row of it has."""
@@ -187,7 +183,7 @@ def open_dataset(path: Path | str, *, camera: str = "", cache_gb: float | None =
             f"no dataset in {root} (meta/info.json is missing); make one with: goalsight collect "
             f"--env Goalsight/Push-v0 --episodes 100 --out {root}"
         )
-    info = read_json(root / layout.INFO)
+    info = layout.read_meta(root / layout.INFO)
     if info.get("codebase_version") != layout.CODEBASE_VERSION:
         raise DatasetError(
             f"{root} is a LeRobot dataset of version {info.get('codebase_version')!r}; make it one "
@@ -213,7 +209,7 @@ def read_provenance(root: Path) -> Provenance:
             f"{root} was not written by goalsight ({layout.PROVENANCE} is missing); make it a "
             f"dataset of ours with: goalsight data import {root} --out FOLDER"
         )
-    return Provenance.from_json(read_json(path), path)
+    return Provenance.from_json(layout.read_meta(path), path)
 
 
 def read_records(root: Path, count: int) -> tuple[EpisodeRecord, ...]:

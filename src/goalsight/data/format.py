@@ -12,9 +12,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
-from goalsight.data.files import unseal
 from goalsight.data.record import without_absent, wrong_names
 from goalsight.errors import DatasetError
+from goalsight.io import inside, read_json, unseal
 
 CODEBASE_VERSION = "v3.0"
 """LeRobot format version written and read."""
@@ -120,10 +120,13 @@ class Provenance:
                 f"{path}: schema {value.get('schema')!r} is not {SCHEMA}; this version of "
                 "goalsight cannot read it"
             )
-        content = unseal(value, path)
+        content = unseal(value, path, error=DatasetError)
         wrong = wrong_names(cls, content)
         if wrong:
             raise DatasetError(f"{path}: missing or unknown fields: {', '.join(wrong)}")
+        for name in ("camera", "other_cameras"):
+            for camera in _listed(content[name]) if name in content else []:
+                inside(path.parent, camera, source=path, field=name, error=DatasetError)
         control_dt = content["control_dt"]
         if not isinstance(control_dt, int | float) or not 0 < control_dt < float("inf"):
             raise DatasetError(f"{path}: control_dt must be seconds above 0, got {control_dt!r}")
@@ -163,6 +166,15 @@ class Provenance:
         return f"{self.policy} in {self.env}"
 
 
+def read_meta(path: Path) -> dict[str, Any]:
+    """A JSON file of a dataset's `meta/`.
+
+    Raises:
+        DatasetError: if it is missing, not JSON, or not an object.
+    """
+    return read_json(path, error=DatasetError, advice="collect the dataset again")
+
+
 def video_key(camera: str) -> str:
     """Feature name of a camera's frames."""
     return f"observation.images.{camera}"
@@ -187,7 +199,8 @@ def goal_path(episode: int) -> Path:
 
 def cache_path(camera: str, episode: int) -> Path:
     """Decoded frames of an episode, relative to the dataset."""
-    return Path(f"cache/{camera}/episode-{episode:06d}.npy")
+    folder = inside(Path("cache"), camera, source=PROVENANCE, field="camera", error=DatasetError)
+    return folder / f"episode-{episode:06d}.npy"
 
 
 def frames_path(provenance: Provenance, episode: int, camera: str = "") -> Path:
@@ -201,9 +214,20 @@ def frames_path(provenance: Provenance, episode: int, camera: str = "") -> Path:
     camera = camera or provenance.camera
     if provenance.video == "none":
         return cache_path(camera, episode)
+    return video_path(video_key(camera), episode)
+
+
+def video_path(key: str, episode: int) -> Path:
+    """The mp4 of an episode, relative to the dataset.
+
+    Args:
+        key: feature that it is of.
+        episode: which.
+    """
     chunk, file = chunk_and_file(episode)
-    key = video_key(camera)
-    return Path(VIDEO_TEMPLATE.format(video_key=key, chunk_index=chunk, file_index=file))
+    # A name that holds a slash is a folder below for LeRobot, too.
+    path = VIDEO_TEMPLATE.format(video_key=key, chunk_index=chunk, file_index=file)
+    return inside(Path(), path, source=INFO, field="features", nested=True, error=DatasetError)
 
 
 def episodes_path(block: int) -> Path:
@@ -274,3 +298,10 @@ def info(provenance: Provenance, lengths: list[int]) -> dict[str, Any]:
 def starts(lengths: list[int]) -> list[int]:
     """Global index of each episode's first row, and the total at the end."""
     return list(accumulate(lengths, initial=0))
+
+
+def _listed(names: object) -> list[object]:
+    """One name, several or none, as a list."""
+    if names is None:
+        return []
+    return list(names) if isinstance(names, list | tuple) else [names]

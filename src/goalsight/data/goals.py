@@ -13,8 +13,8 @@ from PIL import Image
 from goalsight.data import format as layout
 from goalsight.data.dataset import Dataset
 from goalsight.data.episode import Episode
-from goalsight.data.files import replace_file, sha256_of
 from goalsight.errors import DatasetError
+from goalsight.io import replace_file, sha256_of
 
 
 def write_goal(root: Path, episode: Episode) -> dict[str, Any] | None:

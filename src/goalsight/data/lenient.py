@@ -9,7 +9,6 @@ from typing import Any
 
 from goalsight.data import format as layout
 from goalsight.data.dataset import Dataset, read_provenance, wrong_totals
-from goalsight.data.files import read_json
 from goalsight.data.record import EpisodeRecord
 from goalsight.data.tables import count_rows
 from goalsight.errors import DatasetError
@@ -42,7 +41,7 @@ def open_damaged(path: Path | str) -> Damaged:
         raise DatasetError(f"no dataset in {root} (meta/info.json is missing)")
     wrong: list[str] = []
     try:
-        info = read_json(root / layout.INFO)
+        info = layout.read_meta(root / layout.INFO)
     except DatasetError as error:
         info = {}
         wrong.append(str(error))

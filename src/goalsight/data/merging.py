@@ -6,14 +6,12 @@ is written beside its place and renamed: a kill leaves nothing there.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from goalsight.data.dataset import Dataset
-from goalsight.data.files import replace_json
 from goalsight.data.format import Provenance
 from goalsight.data.lenient import open_damaged
 from goalsight.data.logs.record import RECORD, read_record
@@ -21,7 +19,8 @@ from goalsight.data.moving import moved
 from goalsight.data.progress import Report, silent
 from goalsight.data.validation import Problem, bad_episodes
 from goalsight.data.writer import DatasetWriter
-from goalsight.errors import DatasetError, OutputError
+from goalsight.errors import DatasetError
+from goalsight.io import check_free, new_folder, replace_json
 
 SHARED = (
     "size", "video", "control_dt", "camera", "other_cameras", "renderer", "action_names",
@@ -38,18 +37,18 @@ def merge(datasets: Sequence[Dataset], out: Path, progress: Report = silent) -> 
 
     Args:
         datasets: at least two.
-        out: folder of the new one; must not exist.
+        out: folder of the new one, not there yet or empty.
         progress: told how many episodes are written.
 
     Raises:
         DatasetError: if they are of different robots or cameras; names the first difference.
-        OutputError: if there is something in `out` already.
+        OutputError: if there is something in `out` already, or another process is merging there.
         OSError: if there is no room.
     """
-    building = _beside(out)
+    check_free(out)
     shared = merged_provenance(datasets)
     total = sum(len(dataset.records) for dataset in datasets)
-    with DatasetWriter(building, shared) as writer:
+    with new_folder(out) as building, DatasetWriter(building, shared) as writer:
         for dataset in datasets:
             for number in range(len(dataset.records)):
                 index = len(writer.records)
@@ -66,7 +65,6 @@ def merge(datasets: Sequence[Dataset], out: Path, progress: Report = silent) -> 
                 )
                 progress(index + 1, total)
         writer.finish()
-    building.rename(out)
 
 
 def write_good(
@@ -79,7 +77,7 @@ def write_good(
 
     Args:
         path: folder of the dataset.
-        out: folder of the new one; must not exist.
+        out: folder of the new one, not there yet or empty.
         problems: what `validate` found.
         progress: told how many episodes are written.
 
@@ -88,36 +86,23 @@ def write_good(
         OutputError: if there is something in `out` already.
         OSError: if there is no room.
     """
-    building = _beside(out)
+    check_free(out)
     dataset, log = open_damaged(path).dataset, read_record(path)
     bad = set(bad_episodes(problems))
     good = [episode for episode in range(len(dataset.records)) if episode not in bad]
     if not good:
         raise DatasetError(f"no episode of {path} is sound; nothing was written")
-    with DatasetWriter(building, dataset.provenance) as writer:
-        for index, episode in enumerate(good):
-            writer.append(moved(dataset, episode, index, writer.staging))
-            progress(index + 1, len(good))
-        writer.finish()
-    if log is not None:
-        names = [log.episode_names[episode] for episode in good]
-        tasks = [log.tasks[episode] for episode in good]
-        kept = replace(log, episode_names=names, tasks=tasks)
-        replace_json(building / RECORD, kept.to_json())
-    building.rename(out)
-
-
-def _beside(out: Path) -> Path:
-    """Where a dataset is written before it is whole; free of what a killed run left there.
-
-    Raises:
-        OutputError: if there is something in its place already.
-    """
-    if out.exists():
-        raise OutputError(f"{out} is already there; give --out a new folder")
-    building = out.with_name(f".{out.name}.building")
-    shutil.rmtree(building, ignore_errors=True)  # links and copies, no more
-    return building
+    with new_folder(out) as building:
+        with DatasetWriter(building, dataset.provenance) as writer:
+            for index, episode in enumerate(good):
+                writer.append(moved(dataset, episode, index, writer.staging))
+                progress(index + 1, len(good))
+            writer.finish()
+        if log is not None:
+            names = [log.episode_names[episode] for episode in good]
+            tasks = [log.tasks[episode] for episode in good]
+            kept = replace(log, episode_names=names, tasks=tasks)
+            replace_json(building / RECORD, kept.to_json())
 
 
 def merged_provenance(datasets: Sequence[Dataset]) -> Provenance:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,9 @@ from goalsight.data import format as layout
 from goalsight.data.dataset import Dataset
 from goalsight.data.episode import Episode, Goal
 from goalsight.data.goals import read_goal
+from goalsight.io import link_or_copy
+
+__all__ = ["link_or_copy", "moved"]
 
 
 def moved(dataset: Dataset, episode: int, index: int, staging: Path) -> Episode:
@@ -49,11 +50,3 @@ def moved(dataset: Dataset, episode: int, index: int, staging: Path) -> Episode:
         factors=record.factors or {},
         env=record.env,
     )
-
-
-def link_or_copy(source: Path | str, target: Path | str) -> None:
-    """Give a file a second name; on a file system without such names, copy it."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

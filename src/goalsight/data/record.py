@@ -8,8 +8,8 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goalsight.data.files import seal, unseal
 from goalsight.errors import DatasetError
+from goalsight.io import seal, unseal
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -71,7 +71,7 @@ class EpisodeRecord:
             raise DatasetError(f"{path} cannot be read: {error}") from None
         if not isinstance(value, dict):
             raise DatasetError(f"{path} cannot be read: a line is not a JSON object")
-        content = unseal(value, path)
+        content = unseal(value, path, error=DatasetError)
         wrong = wrong_names(cls, content)
         if wrong:
             raise DatasetError(

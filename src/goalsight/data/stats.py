@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from goalsight.data import format as layout
 from goalsight.data.cache import read_frames
 from goalsight.data.dataset import Dataset
-from goalsight.data.files import read_json, replace_json
 from goalsight.errors import DatasetError
+from goalsight.io import read_json, replace_json
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 SAMPLED_EPISODES = 32
@@ -29,7 +29,7 @@ def ensure_stats(dataset: Dataset) -> None:
     """
     path = dataset.path / layout.STATS
     try:
-        counted = read_json(path)["index"]["count"]
+        counted = read_json(path, error=DatasetError)["index"]["count"]
     except (DatasetError, KeyError, TypeError):
         counted = None
     if counted != [dataset.total_frames]:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from goalsight.data import format as layout
 from goalsight.data.episode import Episode
-from goalsight.data.files import replace_file
 from goalsight.errors import DatasetError
+from goalsight.io import replace_file
 
 UNREADABLE = (OSError, ValueError, LookupError, ArithmeticError, MemoryError, pa.ArrowException)
 """What a damaged parquet file may raise: its names, sizes and codes are all read from the file."""

@@ -11,7 +11,6 @@ import numpy as np
 from goalsight.data import format as layout
 from goalsight.data.checks import Checker
 from goalsight.data.dataset import Dataset
-from goalsight.data.files import read_json
 from goalsight.data.lenient import open_damaged
 from goalsight.data.logs.record import read_record
 from goalsight.data.progress import Report, silent
@@ -104,7 +103,7 @@ def _statistics(dataset: Dataset) -> Iterator[str]:
     if not path.is_file():
         return
     try:
-        found = read_json(path)
+        found = layout.read_meta(path)
     except DatasetError as error:
         yield str(error)
         return

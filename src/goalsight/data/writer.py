@@ -6,29 +6,27 @@ point: what it does not count was never there, and the next run writes over it.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
 from pathlib import Path
 from types import TracebackType
 
 from goalsight.data import format as layout
 from goalsight.data.dataset import open_dataset, read_records
 from goalsight.data.episode import Episode
-from goalsight.data.files import (
-    read_json,
-    remove_unfinished,
-    replace_file,
-    replace_json,
-    seal,
-    sha256_of,
-)
 from goalsight.data.format import Provenance
 from goalsight.data.goals import write_goal
 from goalsight.data.record import EpisodeRecord
 from goalsight.data.stats import ensure_stats
 from goalsight.data.tables import episode_table, parquet_bytes, write_episodes, write_tasks
 from goalsight.errors import DatasetError, OutputError
+from goalsight.io import (
+    FolderLock,
+    remove_folder,
+    remove_unfinished,
+    replace_file,
+    replace_json,
+    seal,
+    sha256_of,
+)
 
 STAGING = ".partial"
 """Folder inside the dataset for files of episodes in flight."""
@@ -68,7 +66,9 @@ def check_output(path: Path) -> Provenance | None:
     if not committed:
         _refuse_lost_info(path)
         return None
-    return Provenance.from_json(read_json(path / layout.PROVENANCE), path / layout.PROVENANCE)
+    return Provenance.from_json(
+        layout.read_meta(path / layout.PROVENANCE), path / layout.PROVENANCE
+    )
 
 
 def _refuse_foreign_files(path: Path) -> None:
@@ -115,13 +115,13 @@ class DatasetWriter:
             _check_same(path, found, provenance)
             self.provenance = found
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = lock(path)
+        self._lock = FolderLock(path, who="goalsight collect")
         try:
             self.records = self._recover() if found is not None else self._create()
             self._clear_staging()
             self.staging.mkdir()
         except BaseException:
-            os.close(self._lock)
+            self._lock.release()
             raise
         self._starts = layout.starts([record.length for record in self.records])
 
@@ -137,7 +137,7 @@ class DatasetWriter:
     ) -> None:
         """Remove what was in flight and release the lock."""
         self._clear_staging()
-        os.close(self._lock)
+        self._lock.release()
 
     @property
     def staging(self) -> Path:
@@ -229,7 +229,7 @@ class DatasetWriter:
 
     def _recover(self) -> list[EpisodeRecord]:
         """Records that count; what a killed run wrote after its last commit is cut off."""
-        count = int(read_json(self.path / layout.INFO)["total_episodes"])
+        count = int(layout.read_meta(self.path / layout.INFO)["total_episodes"])
         records = list(read_records(self.path, count))
         lines = [record.to_line() for record in records]
         replace_file(self.path / layout.RECORDS, "".join(lines).encode())
@@ -247,7 +247,7 @@ class DatasetWriter:
         return records
 
     def _clear_staging(self) -> None:
-        shutil.rmtree(self.staging, ignore_errors=True)
+        remove_folder(self.staging)
 
 
 def _check_same(path: Path, found: Provenance, wanted: Provenance) -> None:
@@ -260,30 +260,13 @@ def _check_same(path: Path, found: Provenance, wanted: Provenance) -> None:
 
 
 def lock(path: Path) -> int:
-    """Lock the folder until the process ends, however it ends.
-
-    Returns:
-        A file descriptor; closing it gives the lock back.
-
-    Raises:
-        OutputError: if another run holds it.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise OutputError(
-            f"another goalsight collect is writing to {path}; wait for it or use another --out"
-        ) from None
-    except OSError:
-        pass  # a file system without locks: nothing more can be done
-    return descriptor
+    """A lock on a folder as a descriptor; the old name of `FolderLock`."""
+    return FolderLock(path, who="goalsight collect").detach()
 
 
 def recount(path: Path) -> int:
     """Episodes committed in a folder, 0 if there is no dataset."""
     try:
-        return int(read_json(path / layout.INFO)["total_episodes"])
+        return int(layout.read_meta(path / layout.INFO)["total_episodes"])
     except DatasetError:
         return 0

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goalsight import __version__
-from goalsight.data.files import replace_file, replace_json
 from goalsight.errors import OutputError
+from goalsight.io import replace_file, replace_json
 from goalsight.provenance import git_commit
 
 if TYPE_CHECKING:

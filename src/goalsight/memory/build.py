@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goalsight.data import Dataset, Windows
-from goalsight.data.files import replace_file
 from goalsight.data.progress import Report, silent
 from goalsight.errors import OutputError, UserError
+from goalsight.io import replace_file
 from goalsight.memory.links import find_links
 from goalsight.memory.search import IndexKind, build_index
 from goalsight.memory.store import Memory, encoder_digest, to_bytes

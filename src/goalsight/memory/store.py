@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from goalsight.errors import MemoryFileError
+from goalsight.io import sha256
 from goalsight.memory.links import Links
 from goalsight.models import WorldModel
 
@@ -80,10 +80,8 @@ class Memory:
 
         Index and links are left out: they follow from the rest.
         """
-        digest = hashlib.sha256(json.dumps(self.facts(), sort_keys=True).encode())
-        for tensor in (self.lengths, self.latents):
-            digest.update(tensor.contiguous().numpy().data)
-        return digest.hexdigest()
+        told = json.dumps(self.facts(), sort_keys=True)
+        return sha256(told, *(t.contiguous().numpy().data for t in (self.lengths, self.latents)))
 
     def facts(self) -> dict[str, Any]:
         """What the file says beside its tensors, JSON values."""
@@ -103,12 +101,14 @@ def encoder_digest(model: WorldModel) -> str:
     Latents are a matter of the encoder alone: a checkpoint with one more head, or a predictor
     trained further, still fits a memory that was built before.
     """
-    digest = hashlib.sha256()
+    parts: list[str | memoryview] = []
     for name, tensor in sorted(model.encoder.state_dict().items()):
         flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(flat.view(torch.uint8).numpy())
-    return digest.hexdigest()
+        parts += [
+            f"{name} {tensor.dtype} {tuple(tensor.shape)}",
+            flat.view(torch.uint8).numpy().data,
+        ]
+    return sha256(*parts)
 
 
 def to_bytes(memory: Memory) -> bytes:

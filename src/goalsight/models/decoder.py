@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from goalsight.errors import CheckpointError
+from goalsight.io import replace_file
 from goalsight.models.encoder import check_multiple_of_16
 from goalsight.models.pixels import Upsampler, to_uint8
 
@@ -97,7 +98,7 @@ def save_decoder(path: Path, decoder: Decoder, checkpoint_sha256: str) -> None:
     """
     about = {name: str(value) for name, value in asdict(decoder.shape).items()}
     weights = {name: tensor.cpu().contiguous() for name, tensor in decoder.state_dict().items()}
-    safetensors.torch.save_file(weights, path, {**about, "checkpoint": checkpoint_sha256})
+    replace_file(path, safetensors.torch.save(weights, {**about, "checkpoint": checkpoint_sha256}))
 
 
 def load_decoder(path: Path, checkpoint_sha256: str) -> Decoder:

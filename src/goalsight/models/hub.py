@@ -6,7 +6,6 @@ transformers itself is not needed. Nothing is downloaded unless the caller says 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import safetensors.torch
 from torch import Tensor, nn
 
 from goalsight.errors import CheckpointError, UserError
+from goalsight.io import inside, read_json
 from goalsight.models.mask_predictor import MaskPredictor, MaskPredictorConfig
 from goalsight.models.video_encoder import VideoEncoder, VideoEncoderConfig
 
@@ -147,15 +147,11 @@ def _find(name: str | Path, download: bool) -> Path:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from None
-    if not isinstance(values, dict) or values.get("model_type") != KIND:
-        found = values.get("model_type") if isinstance(values, dict) else None
+    values = read_json(path, error=CheckpointError)
+    if values.get("model_type") != KIND:
         raise CheckpointError(
-            f"{path} describes {found!r}, not {KIND!r}; other image encoders are used by name: "
-            "--model.encoder hf:NAME"
+            f"{path} describes {values.get('model_type')!r}, not {KIND!r}; other image encoders "
+            "are used by name: --model.encoder hf:NAME"
         )
     return values
 
@@ -165,13 +161,14 @@ def _read_weights(folder: Path) -> dict[str, Tensor]:
     files = [WEIGHTS]
     try:
         if (folder / INDEX).is_file():
-            index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+            index = read_json(folder / INDEX, error=CheckpointError)
             files = sorted(set(index["weight_map"].values()))
         tensors: dict[str, Tensor] = {}
         for file in files:
-            if Path(file).name != file:
-                raise CheckpointError(f"{folder / INDEX} points outside of its folder: {file}")
-            tensors |= safetensors.torch.load_file(folder / file)
+            path = inside(
+                folder, file, source=folder / INDEX, field="weight_map", error=CheckpointError
+            )
+            tensors |= safetensors.torch.load_file(path)
     except FileNotFoundError:
         raise CheckpointError(
             f"{folder} has no {WEIGHTS}; save the model with safetensors (save_pretrained does)"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from goalsight.benchmark.results import Results, load_results
 from goalsight.benchmark.store import RESULTS
+from goalsight.io import replace_text, sha256
 from goalsight.report.cards import OUTCOMES, STILL_BYTES, VIDEO_BYTES, Album, Progress, album
 from goalsight.report.figures import figures
 from goalsight.report.palette import COLOURS, looks
@@ -40,12 +39,7 @@ def write_report(run: Path, progress: Progress | None = None) -> Path:
     results = load_results(run / RESULTS)
     pictures = album(run, results, leading_row(results), progress or _silent)
     path = run / REPORT
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(render(results, pictures), encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    replace_text(path, render(results, pictures))
     return path
 
 
@@ -79,7 +73,7 @@ def render(results: Results, pictures: Album) -> str:
 def settings_hash(results: Results) -> str:
     """SHA-256 of how the agent planned: of its settings as JSON with sorted keys."""
     text = json.dumps(results.agent, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256(text)
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from goalsight.benchmark.results import RowResult
 from goalsight.benchmark.statistics import PairedTest, SuccessRate, p_value
 from goalsight.benchmark.suite_results import SuiteResults, TaskResult
-from goalsight.data.files import replace_file
+from goalsight.io import replace_file
 from goalsight.report.html import REPORT, template
 from goalsight.report.palette import COLOURS, looks
 

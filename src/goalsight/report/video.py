@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from goalsight.io import replace_file
 from goalsight.report.pixels import Frames, check_frames, enlarge
 
 SIDE = 128
@@ -75,7 +76,7 @@ def write_video(
     Raises:
         ValueError: as `encode_video`.
     """
-    path.write_bytes(encode_video(frames, fps, goal=goal, side=side))
+    replace_file(path, encode_video(frames, fps, goal=goal, side=side))
 
 
 def _rate(fps: float) -> Fraction:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
 from goalsight.checkpoint import (
@@ -21,6 +20,7 @@ from goalsight.checkpoint import (
     load_video_encoder,
 )
 from goalsight.errors import CheckpointError, UserError
+from goalsight.io import read_yaml
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.fetch import fetch_encoder
 
@@ -142,11 +142,7 @@ def _from_run(config: WorldModelConfig, run: Path) -> EncoderSource:
 
 def _kind(folder: Path) -> str:
     """What a checkpoint says that it holds."""
-    try:
-        values = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-        kind = str(values["kind"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / CONFIG} cannot be read: {error}") from None
+    kind = str(read_yaml(folder / CONFIG, error=CheckpointError).get("kind"))
     if kind not in KINDS:
         raise CheckpointError(f"{folder / CONFIG}: unknown kind {kind!r}")
     return kind

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from goalsight.checkpoint import IN_A_RUN
-from goalsight.errors import OutputError
+from goalsight.errors import OutputError, UserError
+from goalsight.io import FolderLock, read_json, read_yaml, replace_json, replace_yaml
 
 SCHEMA = 1
 """Version of `run.json`."""
@@ -60,15 +56,11 @@ class RunFolder:
         if state is not None:
             self._check_same(state, settings, dataset, defaults or {})
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = _lock(self.path)
-        try:
+        with FolderLock(self.path, who="goalsight train"):
             if state is None:
-                text = yaml.safe_dump(dict(settings), sort_keys=False)
-                replace(self.settings, text.encode())
+                replace_yaml(self.settings, settings)
                 self._write_state({"dataset": dataset, "step": 0, "finished": False})
             yield self.last if self.last.is_file() else None
-        finally:
-            os.close(lock)
 
     @contextmanager
     def join(self) -> Iterator[Path | None]:
@@ -80,7 +72,7 @@ class RunFolder:
         self._write_state({"dataset": dataset, "step": step, "finished": finished})
 
     def _write_state(self, state: Mapping[str, Any]) -> None:
-        replace(self._state, (json.dumps({"schema": SCHEMA, **state}) + "\n").encode())
+        replace_json(self._state, {"schema": SCHEMA, **state})
 
     def _read_state(self) -> dict[str, Any] | None:
         """What `run.json` says; None for a folder that is missing or empty."""
@@ -89,14 +81,16 @@ class RunFolder:
         if not self.path.is_dir():
             raise OutputError(f"{self.path} is a file; give --out a folder")
         try:
-            state = json.loads(self._state.read_text(encoding="utf-8"))
-            if state["schema"] != SCHEMA:
-                raise ValueError(f"its schema is {state['schema']!r}, not {SCHEMA}")
-            return dict(state)
-        except FileNotFoundError:
-            self._refuse_foreign()
-            return None
-        except (ValueError, KeyError, TypeError) as error:
+            if not self._state.exists():
+                self._refuse_foreign()
+                return None
+            state = read_json(self._state)
+            if state.get("schema") != SCHEMA:
+                raise UserError(f"its schema is {state.get('schema')!r}, not {SCHEMA}")
+            return state
+        except OutputError:
+            raise
+        except UserError as error:
             raise OutputError(
                 f"{self._state} is damaged ({error}); give another --out, or delete {self.path}"
             ) from None
@@ -131,7 +125,7 @@ class RunFolder:
                 f"{self.path} holds an unfinished run on other data, or the dataset has grown "
                 "since; give another --out"
             )
-        before = yaml.safe_load(self.settings.read_text(encoding="utf-8"))
+        before = read_yaml(self.settings, error=OutputError)
         changed = difference(before, settings, defaults)
         if changed is not None:
             name, old, new = changed
@@ -175,28 +169,3 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
         else:
             flat[f"{prefix}{name}"] = value
     return flat
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write beside and rename: a kill leaves the old file or the new one."""
-    beside = path.with_name(f".{path.name}.new")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _lock(path: Path) -> int:
-    """Lock the folder until the process ends, however it ends."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise OutputError(
-            f"another goalsight train is writing to {path}; wait for it or use another --out"
-        ) from None
-    except OSError:
-        pass  # a file system without locks: nothing more can be done
-    return descriptor

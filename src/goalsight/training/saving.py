@@ -14,6 +14,7 @@ from pytorch_lightning.strategies import FSDPStrategy
 from goalsight.checkpoint import Model, save_checkpoint
 from goalsight.clip import Clip
 from goalsight.errors import UserError
+from goalsight.io import replacing
 from goalsight.models import WorldModel
 from goalsight.provenance import hardware, versions
 from goalsight.ranks import rank_count, sum_over_ranks
@@ -119,16 +120,11 @@ class Saver(Callback):
         if trainer.is_global_zero:
             card = module.card(make_card(trainer, module, self._data, finished))
             save_checkpoint(self._folder.checkpoint, model, card)
-        beside = self._folder.last.with_name(f".{self._folder.last.name}.new")
-        try:
+        with replacing(self._folder.last, "new", first=trainer.is_global_zero) as beside:
             trainer.save_checkpoint(beside)  # in all processes, though only the first one writes
-            if trainer.is_global_zero:
-                beside.replace(self._folder.last)
-                step = trainer.global_step
-                self._folder.note(dataset=self._fingerprint, step=step, finished=finished)
-        finally:
-            if trainer.is_global_zero:
-                beside.unlink(missing_ok=True)
+        if trainer.is_global_zero:
+            step = trainer.global_step
+            self._folder.note(dataset=self._fingerprint, step=step, finished=finished)
         self._saved_at = time.monotonic()
 
 

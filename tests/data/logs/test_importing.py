@@ -144,7 +144,7 @@ def test_an_export_is_lerobot_with_the_logs_own_names_and_units(
     reach = np.concatenate([episode.actions for episode in recorded])
     np.testing.assert_allclose(stats["action"]["max"], reach.max(0), atol=1e-6)
     assert np.shape(stats["observation.image"]["mean"]) == (3, 1, 1)
-    with pytest.raises(OutputError, match="already holds something"):
+    with pytest.raises(OutputError, match="is already there"):
         export_dataset(open_dataset(tmp_path / "d"), tmp_path / "plain")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from goalsight.errors import UserError
+from goalsight.io import read_yaml
 from goalsight.paths import config_dir
 
 BRANCHES = "branches"
@@ -107,19 +108,15 @@ def load_mix(name: str) -> PolicyMix:
     Raises:
         UserError: if there is none, or a field is unknown or out of its range.
     """
-    import yaml
-
     folder = config_dir() / "collect"
     path = Path(name)
     if path.suffix not in {".yaml", ".yml"}:
-        path = folder / f"{name}.yaml"
-        if not path.is_file():
-            known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml")))
+        shipped = {found.stem: found for found in sorted(folder.glob("*.yaml"))}
+        if name not in shipped:
+            known = ", ".join(shipped)
             raise UserError(f"no mix {name!r}; there are: {known}; or give the path of a .yaml")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read as a mix: {error}") from None
+        path = shipped[name]
+    content = read_yaml(path, "a mix")
     try:
         return _parse(path.stem, content)
     except (TypeError, ValueError) as error:

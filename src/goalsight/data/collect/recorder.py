@@ -19,8 +19,8 @@ from goalsight.data.collect.config import CollectConfig
 from goalsight.data.collect.seeking import Seeking, hindsight
 from goalsight.data.collect.sinks import Sinks
 from goalsight.data.episode import Episode
-from goalsight.data.files import sha256_of
 from goalsight.errors import UserError
+from goalsight.io import sha256_of
 
 AIMLESS = {"play", "random"}
 """Policies that act without a goal."""

@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.data.files import npy_bytes
 from goalsight.data.format import VideoMode
+from goalsight.io import npy_bytes
 
 
 class FrameSink(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,7 +16,6 @@ from goalsight.data import format as layout
 from goalsight.data.cache import decode_episode, read_frames
 from goalsight.data.dataset import Dataset
 from goalsight.data.episode import Episode
-from goalsight.data.files import replace_file, replace_json
 from goalsight.data.logs.lerobot import EXPORTED
 from goalsight.data.logs.lerobot_index import NAME
 from goalsight.data.logs.record import ImportRecord, read_record
@@ -25,7 +23,8 @@ from goalsight.data.logs.scale import ActionScale
 from goalsight.data.progress import Report, silent
 from goalsight.data.stats import compute_stats, describe, describe_pixels
 from goalsight.data.tables import episode_table, parquet_bytes, write_tasks
-from goalsight.errors import DatasetError, OutputError
+from goalsight.errors import DatasetError
+from goalsight.io import check_free, copy_new, new_folder, replace_file, replace_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,27 +52,18 @@ def export_dataset(dataset: Dataset, out: Path, progress: Report = silent) -> Ex
         progress: told how many episodes are written.
 
     Raises:
-        OutputError: if `out` holds something.
+        OutputError: if `out` holds something, or another process is exporting there.
         DatasetError: if the dataset is damaged.
         OSError: if it cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out} already holds something; give --out an empty folder")
+    check_free(out)
     names = _Names.of(dataset)
-    beside = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
+    with new_folder(out) as beside:
         actions = []
         for episode in range(len(dataset.records)):
             actions.append(_write_episode(dataset, names, episode, beside))
             progress(episode + 1, len(dataset.records))
         _write_meta(dataset, names, np.concatenate(actions), beside)
-        if out.exists():
-            out.rmdir()
-        out.parent.mkdir(parents=True, exist_ok=True)
-        beside.rename(out)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return ExportSummary(
         path=out,
         episodes=len(dataset.records),
@@ -154,13 +144,11 @@ def _write_episode(
 
 def _write_video(dataset: Dataset, names: _Names, episode: int, root: Path) -> None:
     """The mp4 as it is; frames that were never a video become one."""
-    chunk, file = layout.chunk_and_file(episode)
-    template = layout.VIDEO_TEMPLATE
-    path = root / template.format(video_key=names.video_key, chunk_index=chunk, file_index=file)
+    path = root / layout.video_path(names.video_key, episode)
     path.parent.mkdir(parents=True, exist_ok=True)
     if dataset.provenance.video == "h264":
         decode_episode(dataset, episode)  # checksum and count: damage is not passed on
-        shutil.copyfile(dataset.frames_file(episode)[0], path)
+        copy_new(dataset.frames_file(episode)[0], path)
         return
     from goalsight.data.video import VideoWriter
 

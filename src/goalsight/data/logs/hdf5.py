@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.data.files import read_json
 from goalsight.data.logs.source import (
     Frame,
     Keys,
@@ -27,6 +26,7 @@ from goalsight.data.logs.source import (
     split_keys,
 )
 from goalsight.errors import DatasetError, UserError
+from goalsight.io import read_json
 
 FRAMES_AT_ONCE = 64
 """Frames read together."""
@@ -227,11 +227,26 @@ def open_hdf5(path: Path) -> Any:  # noqa: ANN401  (h5py.File)
             "HDF5 logs need h5py; install it with: pip install 'goalsight[import]'"
         ) from None
     try:
-        return h5py.File(path, "r")
+        file = h5py.File(path, "r")
     except FileNotFoundError:
         raise DatasetError(f"{path} is missing") from None
     except OSError as error:
         raise DatasetError(f"{path} cannot be read as HDF5 ({error})") from None
+    outside = file.visititems(_stored_elsewhere) or file.visititems_links(_linked_elsewhere)
+    if outside:
+        file.close()
+        raise DatasetError(f"{path}: {outside} is kept in another file; a log is read from one")
+    return file
+
+
+def _stored_elsewhere(name: str, item: Any) -> str | None:  # noqa: ANN401  (h5py)
+    """The name of an array whose numbers are in another file."""
+    return name if getattr(item, "external", None) or getattr(item, "is_virtual", False) else None
+
+
+def _linked_elsewhere(name: str, link: Any) -> str | None:  # noqa: ANN401  (h5py)
+    """The name of a link to another file."""
+    return name if hasattr(link, "filename") else None
 
 
 def _leaves(group: Any) -> dict[str, Any]:  # noqa: ANN401  (h5py.Group)
@@ -268,7 +283,7 @@ def _box_bounds(path: Path) -> tuple[list[float], list[float]] | None:
     """Finite bounds of a Box action space in Minari's metadata; None where it has none."""
     if not path.is_file():
         return None
-    space = read_json(path).get("action_space")
+    space = read_json(path, error=DatasetError).get("action_space")
     try:
         box: Any = json.loads(space) if isinstance(space, str) else space
         low, high = np.ravel(box["low"]), np.ravel(box["high"])

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from goalsight.data.files import replace_json
 from goalsight.data.logs.config import ImportConfig
 from goalsight.data.logs.opening import open_log
 from goalsight.data.logs.plan import ImportPlan
@@ -14,6 +13,7 @@ from goalsight.data.logs.record import RECORD, ImportRecord, read_record
 from goalsight.data.progress import Report, delayed_bar, silent
 from goalsight.data.writer import DatasetWriter
 from goalsight.errors import OutputError, UserError
+from goalsight.io import replace_json
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from goalsight.data import format as layout
-from goalsight.data.files import read_json
 from goalsight.data.logs.lerobot_index import Entry, read_index, read_parquet
 from goalsight.data.logs.pictures import exactly, span_frames, video_facts, video_frames
 from goalsight.data.logs.source import (
@@ -33,6 +32,7 @@ from goalsight.data.logs.source import (
     split_keys,
 )
 from goalsight.errors import DatasetError
+from goalsight.io import inside, read_json
 
 EXPORTED = Path("meta/goalsight_export.json")
 """What `goalsight data export` adds: the bounds of the actions, which LeRobot does not keep."""
@@ -52,7 +52,7 @@ class LeRobotLog(Log):
             DatasetError: if it is damaged, of another version, or lacks what is asked for.
         """
         self.path = path
-        info = read_json(path / layout.INFO)
+        info = read_json(path / layout.INFO, error=DatasetError)
         version = str(info.get("codebase_version"))
         if version not in {"v2.0", "v2.1", "v3.0"}:
             raise DatasetError(
@@ -129,7 +129,7 @@ class LeRobotLog(Log):
         for cell in self._table(entry).column(self.camera).to_pylist():
             content = cell.get("bytes") if isinstance(cell, dict) else None
             try:
-                source = io.BytesIO(content) if content else self.path / cell["path"]
+                source = io.BytesIO(content) if content else self._picture(entry, cell["path"])
                 with Image.open(source) as picture:
                     yield np.array(picture.convert("RGB"), np.uint8)
             except (OSError, KeyError, TypeError) as error:
@@ -137,6 +137,17 @@ class LeRobotLog(Log):
                     f"{entry.data}, {entry.name}: a picture of {self.camera!r} cannot be read "
                     f"({error})"
                 ) from None
+
+    def _picture(self, entry: Entry, name: object) -> Path:
+        """A picture beside the parquet that names it."""
+        return inside(
+            self.path,
+            name,
+            source=f"{entry.data}, {entry.name}",
+            field=f"a picture of {self.camera!r}",
+            nested=True,
+            error=DatasetError,
+        )
 
     def _table(self, entry: Entry) -> pa.Table:
         """Rows of an episode; the file that holds it is kept for the next."""
@@ -163,7 +174,7 @@ class LeRobotLog(Log):
     def _declared_bounds(self) -> tuple[list[float], list[float]] | None:
         if not (self.path / EXPORTED).is_file():
             return None
-        said = read_json(self.path / EXPORTED)
+        said = read_json(self.path / EXPORTED, error=DatasetError)
         low, high = said.get("action_low"), said.get("action_high")
         wide = len(self.action_names)
         if not (isinstance(low, list) and isinstance(high, list) and len(low) == len(high) == wide):

@@ -12,7 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from goalsight.data.format import INFO
 from goalsight.errors import DatasetError
+from goalsight.io import inside, read_text
 
 NAME = "episode_name"
 """Column (v3.0) or key (v2.1) of an episode's name; LeRobot itself only numbers them."""
@@ -56,7 +58,7 @@ def read_index(path: Path, info: Mapping[str, Any], camera: str | None) -> list[
             entries = _read_v2(path, info, camera)
         else:
             entries = _read_v3(path, info, camera)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise DatasetError(
             f"{path / 'meta'}: the list of episodes is damaged ({error!r})"
         ) from None
@@ -92,14 +94,14 @@ def _read_v2(path: Path, info: Mapping[str, Any], camera: str | None) -> list[En
         place = {"episode_chunk": number // int(info["chunks_size"]), "episode_index": number}
         video = None
         if camera is not None:
-            video = path / str(info["video_path"]).format(video_key=camera, **place)
+            video = _file(path, info, "video_path", video_key=camera, **place)
         entries.append(
             Entry(
                 number=number,
                 name=str(line.get(NAME, f"episode_{number:06d}")),
                 length=int(line["length"]),
                 tasks=tuple(line.get("tasks", ())),
-                data=path / str(info["data_path"]).format(**place),
+                data=_file(path, info, "data_path", **place),
                 video=video,
                 start=0.0,
                 alone=True,
@@ -109,11 +111,10 @@ def _read_v2(path: Path, info: Mapping[str, Any], camera: str | None) -> list[En
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
+    text = read_text(path, error=DatasetError)
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-    except FileNotFoundError:
-        raise DatasetError(f"{path} is missing") from None
-    except (OSError, ValueError) as error:
+        return [json.loads(line) for line in text.splitlines() if line]
+    except ValueError as error:
         raise DatasetError(f"{path} cannot be read: {error}") from None
 
 
@@ -139,14 +140,19 @@ def _v3_entry(
     videos: Mapping[tuple[int, int], int],
 ) -> Entry:
     number = int(row["episode_index"])
-    data = str(info["data_path"]).format(
-        chunk_index=row["data/chunk_index"], file_index=row["data/file_index"]
+    data = _file(
+        path,
+        info,
+        "data_path",
+        chunk_index=int(row["data/chunk_index"]),
+        file_index=int(row["data/file_index"]),
     )
     video, start, alone = None, 0.0, False
     if camera is not None:
         chunk, file = _video_place(row, camera)
-        template = str(info["video_path"])
-        video = path / template.format(video_key=camera, chunk_index=chunk, file_index=file)
+        video = _file(
+            path, info, "video_path", video_key=camera, chunk_index=chunk, file_index=file
+        )
         start = float(row[f"videos/{camera}/from_timestamp"])
         alone = videos[(chunk, file)] == 1 and start == 0
     return Entry(
@@ -154,11 +160,17 @@ def _v3_entry(
         name=str(row.get(NAME) or f"episode_{number:06d}"),
         length=int(row["length"]),
         tasks=tuple(row.get("tasks") or ()),
-        data=path / data,
+        data=data,
         video=video,
         start=start,
         alone=alone,
     )
+
+
+def _file(path: Path, info: Mapping[str, Any], field: str, **values: int | str) -> Path:
+    """The file that a template of `info.json` names; never one outside of the dataset."""
+    name = str(info[field]).format(**values)
+    return inside(path, name, source=path / INFO, field=field, nested=True, error=DatasetError)
 
 
 def _video_place(row: Mapping[str, Any], camera: str) -> tuple[int, int]:

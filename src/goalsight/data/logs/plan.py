@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 
 import goalsight
 from goalsight.data.episode import Episode
-from goalsight.data.files import npy_bytes, sha256_of
 from goalsight.data.format import Provenance
 from goalsight.data.logs.config import DEFAULT_SIZE, ImportConfig
 from goalsight.data.logs.pictures import Frame, to_rgb, to_square, video_facts
@@ -20,6 +18,7 @@ from goalsight.data.logs.scale import ActionScale
 from goalsight.data.logs.source import Array, Log, LogEpisode, Rows
 from goalsight.data.progress import Report, silent
 from goalsight.errors import DatasetError, UserError
+from goalsight.io import copy_new, npy_bytes, sha256_of
 from goalsight.provenance import git_commit
 
 
@@ -91,7 +90,7 @@ class ImportPlan:
                 # Decoded once all the same: a short or damaged video must show here.
                 for _ in self.log.frames(index):
                     pass
-                shutil.copyfile(whole, path)
+                copy_new(whole, path)
                 return
         frames = self._square_frames(number)
         if self.config.video == "none":

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from goalsight.data.files import read_json
 from goalsight.data.logs.scale import ActionScale
 from goalsight.errors import DatasetError
+from goalsight.io import read_json, sha256
 
 RECORD = Path("meta/goalsight_import.json")
 """Where it is kept in a dataset."""
@@ -84,7 +83,7 @@ class ImportRecord:
 
 
 def _checksum(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(values, sort_keys=True))
 
 
 def read_record(dataset: Path) -> ImportRecord | None:
@@ -94,4 +93,8 @@ def read_record(dataset: Path) -> ImportRecord | None:
         DatasetError: if it is damaged.
     """
     path = dataset / RECORD
-    return ImportRecord.from_json(read_json(path), path) if path.is_file() else None
+    return (
+        ImportRecord.from_json(read_json(path, error=DatasetError), path)
+        if path.is_file()
+        else None
+    )

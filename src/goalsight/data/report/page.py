@@ -10,12 +10,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from goalsight.data.dataset import Dataset
-from goalsight.data.files import replace_file
 from goalsight.data.report import figures
 from goalsight.data.report.measures import Array, Measures
 from goalsight.data.report.strips import Strip
 from goalsight.data.report.verdict import judge, unknown
 from goalsight.errors import OutputError
+from goalsight.io import replace_file
 
 MARK = '<meta name="generator" content="goalsight data report">'
 """What the page says of itself: only such a page is written over."""
