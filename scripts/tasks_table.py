@@ -22,8 +22,8 @@ from goalsight.benchmark.make_manifests import SHIFTED, SHIFTED_SEEDS, TASKS
 from goalsight.benchmark.store import RESULTS
 from goalsight.cli.errors import known_environments
 from goalsight.cli.factors import HEADS, factor_cells, factor_rows
-from goalsight.data.progress import delayed_bar
 from goalsight.paths import config_dir
+from goalsight.progress import progress_bar
 
 PAGE = Path(__file__).parents[1] / "docs" / "tasks.md"
 FAR = {task: f"{task}-far" for task in TASKS}
@@ -40,7 +40,7 @@ def play(folder: Path, name: str, workers: int) -> None:
     """Play what is missing of a manifest."""
     manifest = load_manifest(config_dir() / "bench" / f"{name}.json")
     config = BenchmarkConfig(out=folder / name, rows=ROWS[name], workers=workers)
-    with delayed_bar(f"Playing {name}", "pairs") as progress:
+    with progress_bar(f"Playing {name}", "pairs") as progress:
         run_benchmark(manifest, config, progress)
 
 

@@ -55,11 +55,11 @@ def test_a_name_that_leads_out_of_its_folder_is_refused(name: object, nested: bo
 
 
 def test_a_folder_below_is_a_matter_of_being_asked_for() -> None:
-    given_ = {"source": "a.json", "field": "name"}
-    assert io.inside(Path("d"), "a/b.mp4", nested=True, **given_) == Path("d/a/b.mp4")
+    path = io.inside(Path("d"), "a/b.mp4", source="a.json", field="name", nested=True)
+    assert path == Path("d/a/b.mp4")
     for name in ("a/b.mp4", "a\\b.mp4"):
         with pytest.raises(UserError, match=r"a.json: name is .* is a path; .* plain name"):
-            io.inside(Path("d"), name, **given_)
+            io.inside(Path("d"), name, source="a.json", field="name")
 
 
 @given(name=st.text(alphabet="./\\ab: \0\n~", max_size=12), nested=st.booleans())

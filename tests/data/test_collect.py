@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goalsight.data import open_dataset, validate
-from goalsight.data.collect import CollectConfig, CollectProgress, collect
+from goalsight.data.collect import CollectConfig, collect
 from goalsight.errors import OutputError, UserError
 
 MakeConfig = Callable[..., CollectConfig]
@@ -82,10 +82,13 @@ def test_row_t_holds_what_was_seen_before_action_t(bare_dataset: Path) -> None:
 def test_progress_counts_what_is_there_and_ends_at_the_total(
     tmp_path: Path, config_for: MakeConfig
 ) -> None:
-    seen: list[CollectProgress] = []
+    seen: list[tuple[int, int]] = []
     collect(config_for(tmp_path / "d", episodes=2, video="none"))
-    summary = collect(config_for(tmp_path / "d", episodes=4, video="none"), seen.append)
-    assert [(p.episodes, p.steps) for p in seen] == [(2, 0), (3, 12), (4, 24)]
+    summary = collect(
+        config_for(tmp_path / "d", episodes=4, video="none"), lambda *told: seen.append(told)
+    )
+    assert seen == [(2, 4), (3, 4), (4, 4)]
+    assert summary.steps == 24
     assert (summary.kept, summary.episodes, summary.frames) == (2, 4, 48)
     assert not summary.interrupted
 

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from goalsight.benchmark.make_manifests import BUDGETS, SEEDS, Progress, Recipe, make_manifest
+from goalsight.benchmark.make_manifests import BUDGETS, SEEDS, Recipe, make_manifest
 from goalsight.benchmark.manifest import Manifest, load_manifest, save_manifest
 from goalsight.benchmark.store import FROZEN
 from goalsight.benchmark.tasks import Env, make_env
-from goalsight.data.progress import silent
 from goalsight.errors import OutputError, UserError
+from goalsight.progress import Progress, silent
 
 EPISODES_PER_SEED = 10_000
 """Seeds of resets that belong to one seed of a benchmark."""

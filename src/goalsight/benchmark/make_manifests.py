@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from goalsight.benchmark.manifest import SCHEMA, Manifest, Pair, save_manifest
 from goalsight.benchmark.tasks import Env, make_env, task_of
-from goalsight.data.progress import silent
 from goalsight.errors import ManifestError
+from goalsight.progress import Progress, silent
 from goalsight_envs.policies import make_policy
 
 AHEAD = 25
@@ -32,8 +32,6 @@ EPISODES_PER_PAIR = 20
 BUDGETS = {"near": 50, "far": 150}
 """Tiers, and the control steps a row has for a pair of each."""
 
-Progress = Callable[[int, int], None]
-"""Called with (pairs drawn, pairs in all)."""
 Drawn = tuple[Pair, NDArray[np.float64], NDArray[np.float64]]
 """A pair with the full solver states (S,) of its start and goal."""
 

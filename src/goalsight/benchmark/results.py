@@ -207,7 +207,7 @@ def load_results(path: Path) -> Results:
         UserError: if the file is missing or not of this schema.
     """
     try:
-        content = read_json(path)
+        content = read_json(path, advice="give the folder of a run of goalsight bench")
         if content["schema"] != SCHEMA:
             raise UserError(f"{path} has schema {content['schema']}, this goalsight reads {SCHEMA}")
         return _from_json(content)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,15 +27,13 @@ from goalsight.benchmark.shards import Shard
 from goalsight.benchmark.store import RESULTS, Origin, Store, film_path, open_store
 from goalsight.benchmark.tasks import Env, make_env
 from goalsight.benchmark.workers import Job, Played, play_in_workers
-from goalsight.data.progress import silent
 from goalsight.errors import CheckpointError, UserError
 from goalsight.io import read_json, replace_file, replace_json
+from goalsight.progress import Progress, silent
 
 if TYPE_CHECKING:
     from goalsight.agent import Agent
 
-Progress = Callable[[int, int], None]
-"""Called with (pairs done, pairs in all)."""
 Item = tuple[str, int]
 """A row and the number of a pair."""
 

@@ -14,7 +14,6 @@ from goalsight.benchmark.rows import NEEDS_CHECKPOINT, check_rows, load_agent
 from goalsight.benchmark.runner import (
     BenchmarkConfig,
     MissingPairsError,
-    Progress,
     Run,
     action_width,
     player_spec,
@@ -30,9 +29,9 @@ from goalsight.benchmark.suite_results import (
     suite_to_json,
 )
 from goalsight.benchmark.tasks import make_env
-from goalsight.data.progress import silent
 from goalsight.errors import OutputError, UserError
 from goalsight.io import read_yaml, replace_file, replace_json
+from goalsight.progress import Progress, silent
 
 if TYPE_CHECKING:
     from goalsight.agent import Agent

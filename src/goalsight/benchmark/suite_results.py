@@ -77,7 +77,7 @@ def load_suite_results(path: Path) -> SuiteResults:
         UserError: if the file is missing or not of this schema.
     """
     try:
-        content = read_json(path)
+        content = read_json(path, advice="give the folder of a run of goalsight bench --suite")
         if content["schema"] != SCHEMA:
             raise UserError(f"{path} has schema {content['schema']}, this goalsight reads {SCHEMA}")
         model = content["checkpoint"]

@@ -123,12 +123,12 @@ def _manifest(
 def _bench_one(manifest: Manifest, config: BenchmarkConfig, rows: str, json: bool) -> int:
     """Play one manifest, or a shard of it, and show its table if it is whole."""
     from goalsight.benchmark.runner import MissingPairsError, run_benchmark
-    from goalsight.data.progress import delayed_bar
+    from goalsight.progress import progress_bar
 
     config = replace(config, rows=_rows(rows, manifest, config))
     warn_of_another_simulator(manifest)
     try:
-        with delayed_bar(f"Playing {manifest.name}", "pairs") as progress:
+        with progress_bar(f"Playing {manifest.name}", "pairs") as progress:
             results = run_benchmark(manifest, config, progress)
     except MissingPairsError as missing:
         say_missing(missing, json)
@@ -146,10 +146,10 @@ def _show(results: Results, out: Path, json: bool) -> None:
     """Write the report; print the table, or everything but the single pairs as JSON."""
     from goalsight.benchmark.results import comparisons
     from goalsight.benchmark.rows import NEEDS_CHECKPOINT
-    from goalsight.data.progress import delayed_bar
+    from goalsight.progress import progress_bar
     from goalsight.report import write_report
 
-    with delayed_bar("Writing the report") as progress:
+    with progress_bar("Writing the report") as progress:
         report = write_report(out, progress)
     if json:
         print(jsonlib.dumps(_as_json(results, report)))
@@ -166,9 +166,9 @@ def _show(results: Results, out: Path, json: bool) -> None:
 def _frozen(out: Path, wanted: FreezeConfig) -> Manifest:
     """The pairs of an environment that no shipped manifest is of."""
     from goalsight.benchmark.freeze import frozen_manifest
-    from goalsight.data.progress import delayed_bar
+    from goalsight.progress import progress_bar
 
-    with delayed_bar("Drawing pairs", "pairs") as progress:
+    with progress_bar("Drawing pairs", "pairs") as progress:
         return frozen_manifest(out, wanted, progress)
 
 

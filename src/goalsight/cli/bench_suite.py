@@ -32,8 +32,8 @@ def bench_suite(suite: str, config: BenchmarkConfig, rows_of: RowsOf, json: bool
     from goalsight.benchmark.runner import MissingPairsError
     from goalsight.benchmark.suite import find_suite, prepare_suite
     from goalsight.cli.bench import say_missing, warn_of_another_simulator
-    from goalsight.data.progress import delayed_bar
     from goalsight.paths import config_dir
+    from goalsight.progress import progress_bar
 
     shipped = config_dir() / "bench"
     path = find_suite(suite, shipped / "suites")
@@ -42,7 +42,7 @@ def bench_suite(suite: str, config: BenchmarkConfig, rows_of: RowsOf, json: bool
     )
     warn_of_another_simulator(run.tasks[0].run.manifest)
     folders = {task.run.manifest.name: task.run.config.out for task in run.tasks}
-    with delayed_bar(f"Playing {run.suite.name}", "pairs") as progress:
+    with progress_bar(f"Playing {run.suite.name}", "pairs") as progress:
         run.play(progress, lambda results: report_if_new(folders[results.manifest.name]))
     try:
         results = run.finish()

@@ -16,7 +16,6 @@ from goalsight.provenance import cores
 
 if TYPE_CHECKING:
     from goalsight.data.collect import CollectConfig, CollectSummary, Seeking
-    from goalsight.data.collect.config import ProgressCallback
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -96,8 +95,9 @@ def collect(
 def _run(config: CollectConfig, seeking: Seeking | None, json: bool) -> int:
     """Collect and print what was done; the exit status."""
     from goalsight.data.collect import collect as run
+    from goalsight.progress import progress_bar
 
-    with _progress_bar() as report:
+    with progress_bar("Collecting", delay_s=0) as report:
         summary = run(config, report, seeking)
     print(jsonlib.dumps(_as_json(summary)) if json else _in_words(summary))
     if summary.interrupted:
@@ -164,37 +164,3 @@ def _in_words(summary: CollectSummary) -> str:
 def _as_json(summary: CollectSummary) -> dict[str, object]:
     rate = round(summary.steps_per_second, 1)
     return {**asdict(summary), "path": str(summary.path), "steps_per_second": rate}
-
-
-@contextmanager
-def _progress_bar() -> Iterator[ProgressCallback]:
-    """Episodes, time left and control steps per second on stderr."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as TimeLeft
-
-    from goalsight.data.collect import CollectProgress
-
-    bar = Progress(
-        TextColumn("Collecting"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("episodes, {task.fields[rate]}"),
-        TimeLeft(),
-        console=Console(stderr=True),
-    )
-    task = bar.add_task("", total=None, rate="starting")
-
-    def report(progress: CollectProgress) -> None:
-        bar.start()
-        elapsed = bar.tasks[0].elapsed or 0.0
-        rate = f"{progress.steps / elapsed:.0f} steps/s" if progress.steps else "starting"
-        bar.update(task, completed=progress.episodes, total=progress.total, rate=rate)
-        if not progress.steps:  # time starts with the first reset, not with the imports
-            bar.reset(task, completed=progress.episodes)
-
-    try:
-        yield report
-    finally:
-        if bar.live.is_started:  # stopping one that never began prints an empty line
-            bar.stop()

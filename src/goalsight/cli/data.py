@@ -55,10 +55,11 @@ def validate(path: Path, *, out: Path | None = None, fix: bool = False, json: bo
     Example:
         goalsight data validate runs/push-data
     """
-    from goalsight.data import delayed_bar, open_dataset
+    from goalsight.data import open_dataset
     from goalsight.data import validate as check
     from goalsight.data.lenient import open_damaged
     from goalsight.data.merging import write_good
+    from goalsight.progress import progress_bar
 
     if fix:
         raise UserError(
@@ -67,11 +68,11 @@ def validate(path: Path, *, out: Path | None = None, fix: bool = False, json: bo
         )
     if out is not None and out.exists():
         raise OutputError(f"{out} is already there; give --out a new folder")
-    with delayed_bar("Checking") as report:
+    with progress_bar("Checking") as report:
         problems = check(path, report)
     wrong = [problem for problem in problems if not problem.warning]
     if out is not None:
-        with delayed_bar("Writing", "episodes") as report:
+        with progress_bar("Writing", "episodes") as report:
             write_good(path, out, problems, report)
     if json:
         found = {

@@ -18,11 +18,12 @@ def merge(*, data: list[Path], out: Path) -> None:
     Example:
         goalsight data merge --data runs/push-data --data runs/grasp-data --out runs/both
     """
-    from goalsight.data import delayed_bar, open_dataset
+    from goalsight.data import open_dataset
     from goalsight.data.merging import merge as write
+    from goalsight.progress import progress_bar
 
     datasets = [open_dataset(path) for path in data]
-    with delayed_bar("Merging", "episodes") as progress:
+    with progress_bar("Merging", "episodes") as progress:
         write(datasets, out, progress)
     merged = open_dataset(out)
     print(f"{out}: {len(merged.records)} episodes, {merged.total_frames} frames")

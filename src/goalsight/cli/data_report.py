@@ -30,19 +30,20 @@ def report(
     Example:
         goalsight data report runs/push-data --out report.html
     """
-    from goalsight.data import delayed_bar, open_dataset
+    from goalsight.data import open_dataset
     from goalsight.data.report import judge, measure, write_page
     from goalsight.data.report.page import check_writable
     from goalsight.data.report.strips import sample
+    from goalsight.progress import progress_bar
 
     check_writable(out)
     dataset = open_dataset(path)
     try:
-        with delayed_bar("Reading") as progress:
+        with progress_bar("Reading") as progress:
             measures = measure(dataset, window, progress)
     except ValueError as error:
         raise UserError(str(error)) from error
-    with delayed_bar("Choosing samples") as progress:
+    with progress_bar("Choosing samples") as progress:
         strips = sample(dataset, progress)
     write_page(dataset, measures, strips, out)
     findings = judge(measures)

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goalsight.data.progress import Report, silent
 from goalsight.io import replacing
+from goalsight.progress import Progress, silent
 from goalsight.report.sheet import sheet
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ SEEDS = 6
 
 
 def write_pictures(
-    folder: Path, tasks: list[str], size: int, progress: Report = silent
+    folder: Path, tasks: list[str], size: int, progress: Progress = silent
 ) -> list[Path]:
     """Write a sheet for each task; one of that name is replaced.
 

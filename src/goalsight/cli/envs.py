@@ -80,11 +80,11 @@ def envs(
 
 def _write_pictures(folder: Path, tasks: list[str], size: int, json: bool) -> None:
     from goalsight.cli.env_pictures import write_pictures
-    from goalsight.data.progress import delayed_bar
+    from goalsight.progress import progress_bar
 
     if not 16 <= size <= 1024:
         raise UserError(f"size must be in [16, 1024] pixels, got {size}")
-    with delayed_bar("Drawing", "tasks") as progress:
+    with progress_bar("Drawing", "tasks") as progress:
         paths = [str(path) for path in write_pictures(folder, tasks, size, progress)]
     print(jsonlib.dumps(paths) if json else "\n".join(paths))
 

@@ -13,8 +13,8 @@ from goalsight.cli.head import begin
 from goalsight.errors import UserError
 
 if TYPE_CHECKING:
-    from goalsight.data.progress import Report
     from goalsight.diagnostics import Subject
+    from goalsight.progress import Progress
     from goalsight.training.distance import Experience
 
 EPISODES = 600
@@ -53,7 +53,8 @@ def distance(
     Example:
         goalsight head distance --checkpoint runs/push --data runs/push-data --out runs/push-far
     """
-    from goalsight.data import delayed_bar, open_dataset
+    from goalsight.data import open_dataset
+    from goalsight.progress import progress_bar
     from goalsight.training.distance import DistanceConfig, fit_distance, judge_distance
     from goalsight.training.heads import save_with_head
     from goalsight.training.moments import sought_by
@@ -64,10 +65,10 @@ def distance(
     except ValueError as error:
         raise UserError(str(error)) from error
     failed = None if on_policy is None else open_dataset(on_policy)
-    with delayed_bar("Encoding", "frames") as report:
+    with progress_bar("Encoding", "frames") as report:
         seen, judged_on = experiences(subject, seed, report)
         sought = [] if failed is None else [sought_by(subject.model, failed, report)]
-    with delayed_bar("Training", "steps") as report:
+    with progress_bar("Training", "steps") as report:
         head = fit_distance(subject.model, seen, config, sought, report)
     measures = judge_distance(head, judged_on)
     how = {**asdict(config), "data": subject.dataset.fingerprint()}
@@ -89,7 +90,7 @@ def distance(
     print(f"checkpoint {folder}")
 
 
-def experiences(subject: Subject, seed: int, progress: Report) -> tuple[Experience, Experience]:
+def experiences(subject: Subject, seed: int, progress: Progress) -> tuple[Experience, Experience]:
     """What a head learns from and what it is judged on, of episodes drawn by the seed."""
     from goalsight.training.moments import experience_of
 

@@ -39,7 +39,7 @@ def ensemble(
     Example:
         goalsight head ensemble --checkpoint runs/push --data runs/push-data --out runs/push-sure
     """
-    from goalsight.data import delayed_bar
+    from goalsight.progress import progress_bar
     from goalsight.training.ensemble import EnsembleConfig, fit_ensemble, judge_ensemble
     from goalsight.training.heads import save_with_head
 
@@ -48,9 +48,9 @@ def ensemble(
         config = EnsembleConfig(members=members, steps=steps, seed=seed)
     except ValueError as error:
         raise UserError(str(error)) from error
-    with delayed_bar("Encoding", "frames") as report:
+    with progress_bar("Encoding", "frames") as report:
         seen, judged_on = experiences(subject, seed, report)
-    with delayed_bar("Training", "steps") as report:
+    with progress_bar("Training", "steps") as report:
         head = fit_ensemble(subject.model, seen, config, report)
     measures = judge_ensemble(subject.model, head, judged_on)
     options = {"members": config.members, "width": config.width}

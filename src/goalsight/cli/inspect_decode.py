@@ -64,10 +64,10 @@ def decode(
 
 def _decoder(subject: Subject, out: Path, config: DecoderConfig) -> Decoder:
     """The decoder that is in `out`, or a new one that is put there."""
-    from goalsight.data import delayed_bar
     from goalsight.diagnostics.decode import fit_decoder
     from goalsight.diagnostics.subject import FIT_EPISODES
     from goalsight.models.decoder import DECODER, load_decoder, save_decoder
+    from goalsight.progress import progress_bar
 
     path, identity = out / DECODER, str(subject.checkpoint["sha256"])
     if path.is_file():
@@ -78,7 +78,7 @@ def _decoder(subject: Subject, out: Path, config: DecoderConfig) -> Decoder:
         raise UserError(f"{out} is a file; give --out a folder") from None
     episodes = subject.split.fit[:: -(-len(subject.split.fit) // FIT_EPISODES)]
     windows = subject.windows(episodes, 0)
-    with delayed_bar("Training the decoder", "steps") as progress:
+    with progress_bar("Training the decoder", "steps") as progress:
         decoder = fit_decoder(subject.model, windows, config, progress=progress)
     save_decoder(path, decoder, identity)
     return decoder

@@ -64,8 +64,8 @@ def import_(
     Example:
         goalsight data import my-lerobot-set --out runs/mine --camera top --control-hz 10
     """
-    from goalsight.data import delayed_bar
     from goalsight.data.logs import ImportConfig, Keys, import_log
+    from goalsight.progress import progress_bar
 
     try:
         config = ImportConfig(
@@ -77,7 +77,7 @@ def import_(
         )  # fmt: skip
     except ValueError as error:
         raise UserError(str(error)) from error
-    with delayed_bar("Importing") as report:
+    with progress_bar("Importing") as report:
         summary = import_log(config, report)
     print(_as_json(summary) if json else _in_words(summary))
 
@@ -114,11 +114,12 @@ def export(path: Path, *, out: Path, json: bool = False) -> None:
     Example:
         goalsight data export runs/mine --out runs/mine-lerobot
     """
-    from goalsight.data import delayed_bar, open_dataset
+    from goalsight.data import open_dataset
     from goalsight.data.logs import export_dataset
+    from goalsight.progress import progress_bar
 
     dataset = open_dataset(path)
-    with delayed_bar("Exporting") as report:
+    with progress_bar("Exporting") as report:
         summary = export_dataset(dataset, out, report)
     words = (
         f"{summary.path}: LeRobot v3, {summary.episodes} episodes, {summary.frames} frames in "

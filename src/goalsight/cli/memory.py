@@ -39,13 +39,14 @@ def build(
         goalsight memory build --checkpoint runs/push --data runs/push-data --out runs/push.memory
     """
     from goalsight.checkpoint import find_checkpoint, load_checkpoint
-    from goalsight.data import delayed_bar, open_dataset
+    from goalsight.data import open_dataset
     from goalsight.memory.build import build_memory, check_free, save_memory
+    from goalsight.progress import progress_bar
 
     check_free(out)
     dataset = open_dataset(data)
     loaded = load_checkpoint(find_checkpoint(checkpoint), device)
-    with delayed_bar("Encoding", "frames") as report:
+    with progress_bar("Encoding", "frames") as report:
         memory = build_memory(
             loaded.model, dataset, checkpoint_sha256=loaded.sha256, every=every, index=index,
             links=links, progress=report,

@@ -20,9 +20,9 @@ def report(path: Path) -> None:
     Example:
         goalsight report runs/push
     """
-    from goalsight.data.progress import delayed_bar
+    from goalsight.progress import progress_bar
     from goalsight.report import write_report
 
-    with delayed_bar("Writing the report") as progress:
+    with progress_bar("Writing the report") as progress:
         page = write_report(path, progress)
     print(f"report: {page}")

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from goalsight.data import format as layout
 from goalsight.data.dataset import Dataset
-from goalsight.data.progress import Report, silent
 from goalsight.data.video import Reader, read_frames_at, read_video
 from goalsight.errors import DatasetError, OutputError
 from goalsight.io import npy_bytes, replace_file, sha256_of
+from goalsight.progress import Progress, silent
 
 Frames = NDArray[np.uint8]
 THREADS = min(4, os.cpu_count() or 1)
@@ -127,7 +127,7 @@ class FrameCache:
         """
         return read_frames_at(self._dataset.frames_file(episode)[0], rows, self._reader)
 
-    def build(self, episodes: Iterable[int], progress: Report = silent) -> None:
+    def build(self, episodes: Iterable[int], progress: Progress = silent) -> None:
         """Decode what is missing of these episodes; killed and started again it goes on.
 
         With a bound it stops where that is reached.

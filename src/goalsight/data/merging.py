@@ -16,11 +16,11 @@ from goalsight.data.format import Provenance
 from goalsight.data.lenient import open_damaged
 from goalsight.data.logs.record import RECORD, read_record
 from goalsight.data.moving import moved
-from goalsight.data.progress import Report, silent
 from goalsight.data.validation import Problem, bad_episodes
 from goalsight.data.writer import DatasetWriter
 from goalsight.errors import DatasetError
 from goalsight.io import check_free, new_folder, replace_json
+from goalsight.progress import Progress, silent
 
 SHARED = (
     "size", "video", "control_dt", "camera", "other_cameras", "renderer", "action_names",
@@ -29,7 +29,7 @@ SHARED = (
 """What datasets must agree in to be one: the robot, its clock, and how it is seen."""
 
 
-def merge(datasets: Sequence[Dataset], out: Path, progress: Report = silent) -> None:
+def merge(datasets: Sequence[Dataset], out: Path, progress: Progress = silent) -> None:
     """Write one dataset with the episodes of several, one dataset after another.
 
     Simulator truth is kept where all have it. Every episode remembers its environment and its
@@ -68,7 +68,7 @@ def merge(datasets: Sequence[Dataset], out: Path, progress: Report = silent) -> 
 
 
 def write_good(
-    path: Path, out: Path, problems: Sequence[Problem], progress: Report = silent
+    path: Path, out: Path, problems: Sequence[Problem], progress: Progress = silent
 ) -> None:
     """Write the sound episodes of a dataset, which may be damaged, as a dataset of their own.
 

@@ -13,10 +13,10 @@ from goalsight.data.checks import Checker
 from goalsight.data.dataset import Dataset
 from goalsight.data.lenient import open_damaged
 from goalsight.data.logs.record import read_record
-from goalsight.data.progress import Report, silent
 from goalsight.data.stats import compute_stats
 from goalsight.data.tables import episodes_table, read_parquet, tasks_table
 from goalsight.errors import DatasetError
+from goalsight.progress import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Problem:
     """Whether it is only worth knowing: nothing has to be mended."""
 
 
-def validate(path: Path | str, progress: Report = silent) -> list[Problem]:
+def validate(path: Path | str, progress: Progress = silent) -> list[Problem]:
     """Check every file of a dataset: records, checksums, columns, values, frames, totals.
 
     A dataset that cannot be opened for training is checked all the same, as far as it is there.

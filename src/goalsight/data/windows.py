@@ -13,9 +13,9 @@ from goalsight.clip import Clip
 from goalsight.data import format as layout
 from goalsight.data.cache import FrameCache
 from goalsight.data.dataset import Dataset
-from goalsight.data.progress import Report, silent
 from goalsight.data.stores import Mapped, Memory, OnDevice, make_store
 from goalsight.errors import DatasetError
+from goalsight.progress import Progress, silent
 
 MEMORY_LIMIT = 4 * 2**30
 """Frames of up to this many bytes are kept in memory, more are mapped from the cache."""
@@ -37,7 +37,7 @@ class Windows(torch.utils.data.Dataset[Clip]):
         size: int | None = None,
         *,
         memory_limit: int = MEMORY_LIMIT,
-        progress: Report = silent,
+        progress: Progress = silent,
     ) -> None:
         """Read actions and proprio, decode frames that the cache does not have yet.
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from goalsight.data import Windows
-from goalsight.data.progress import Report, silent
 from goalsight.models import SIZES, WorldModel
 from goalsight.models.decoder import Decoder, DecoderShape
 from goalsight.models.pixels import PixelEncoder, to_pictures
+from goalsight.progress import Progress, silent
 
 Draw = Callable[[Tensor], Tensor]
 """(*B, P, D) latents to (*B, 3, H, W) uint8 pictures."""
@@ -120,7 +120,7 @@ def fit_decoder(
     windows: Windows,
     config: DecoderConfig | None = None,
     *,
-    progress: Report = silent,
+    progress: Progress = silent,
 ) -> Decoder:
     """Train a decoder on encoded frames, squared error of pixels; the model stays as it is.
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from goalsight.data import Windows
-from goalsight.data.progress import Report, silent
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
+from goalsight.progress import Progress, silent
 
 MEMORY_LIMIT = 2 * 2**30
 """Latents of up to this many bytes are kept; large token grids get fewer windows."""
@@ -67,7 +67,7 @@ def imagine(
     count: int = 1000,
     seed: int = 0,
     memory_limit: int = MEMORY_LIMIT,
-    progress: Report = silent,
+    progress: Progress = silent,
 ) -> Latents:
     """Encode windows of a dataset and imagine them from their present frame on.
 

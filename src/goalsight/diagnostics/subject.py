@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalsight.checkpoint import find_checkpoint, load_checkpoint
-from goalsight.data import Dataset, Windows, delayed_bar, open_dataset, split_episodes
+from goalsight.data import Dataset, Windows, open_dataset, split_episodes
 from goalsight.diagnostics.latents import Latents, imagine
 from goalsight.errors import DatasetError
 from goalsight.models import WorldModel
+from goalsight.progress import progress_bar
 
 FIT_EPISODES = 200
 """Training episodes read at most to fit probes: enough, and they fit into memory."""
@@ -81,7 +82,7 @@ class Subject:
         """
         config = self.model.config
         frames = blocks + (config.context if blocks else 1)
-        with delayed_bar("Decoding") as report:
+        with progress_bar("Decoding") as report:
             return Windows(
                 self.dataset, episodes, frames, config.frameskip, config.image_size,
                 progress=report,
@@ -103,7 +104,7 @@ class Subject:
         return self._imagine(windows, blocks, count, seed)
 
     def _imagine(self, windows: Windows, blocks: int, count: int, seed: int) -> Latents:
-        with delayed_bar("Imagining", "windows") as report:
+        with progress_bar("Imagining", "windows") as report:
             return imagine(
                 self.model, windows, blocks=blocks, count=count, seed=seed, progress=report
             )

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goalsight.data import Dataset, Windows
-from goalsight.data.progress import Report, silent
 from goalsight.errors import OutputError, UserError
 from goalsight.io import replace_file
 from goalsight.memory.links import find_links
 from goalsight.memory.search import IndexKind, build_index
 from goalsight.memory.store import Memory, encoder_digest, to_bytes
 from goalsight.models import WorldModel
+from goalsight.progress import Progress, silent
 
 FRAMES_AT_ONCE = 256
 """Frames encoded in one call."""
@@ -34,7 +34,7 @@ def build_memory(
     every: int = 1,
     index: IndexKind = "auto",
     links: bool = False,
-    progress: Report = silent,
+    progress: Progress = silent,
 ) -> Memory:
     """Encode a dataset's frames.
 
@@ -94,7 +94,7 @@ def build_memory(
 
 @torch.no_grad()
 def encode_rows(
-    model: WorldModel, windows: Windows, rows: NDArray[np.int64], progress: Report = silent
+    model: WorldModel, windows: Windows, rows: NDArray[np.int64], progress: Progress = silent
 ) -> Tensor:
     """Latents of single frames.
 

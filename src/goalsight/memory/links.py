@@ -7,24 +7,19 @@ al. 2019, arXiv:1906.05253).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-Progress = Callable[[int, int], None]
-"""Called with (rows done, rows in all)."""
+from goalsight.progress import Progress, silent
+
 NEIGHBOURS = 96
 """Nearest rows looked at to find the nearest of a few other episodes."""
 LINKS = 8
 """Other episodes that a row is linked to at most."""
 AT_ONCE = 128
 """Rows whose neighbours are looked for in one product."""
-
-
-def nothing(done: int, total: int) -> None:
-    """Report nothing."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +34,7 @@ class Links:
     """(R, k) float32 mean squared distance of the two; infinite where there are fewer."""
 
 
-def find_links(rows: Tensor, lengths: Tensor, stride: int, progress: Progress = nothing) -> Links:
+def find_links(rows: Tensor, lengths: Tensor, stride: int, progress: Progress = silent) -> Links:
     """Link every `stride`-th row of each episode to rows of other episodes.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -15,12 +15,10 @@ from PIL import Image
 
 from goalsight.benchmark.results import Film, Outcome, Results
 from goalsight.benchmark.store import load_film
+from goalsight.progress import Progress
 from goalsight.report.pixels import Frames, spread
 from goalsight.report.plots import sparkline
 from goalsight.report.video import encode_video
-
-Progress = Callable[[int, int], None]
-"""Called with (episodes done, episodes in all)."""
 
 MAX_VIDEOS = 240
 """Videos in one page; more would take minutes to encode."""

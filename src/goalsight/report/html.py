@@ -12,7 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from goalsight.benchmark.results import Results, load_results
 from goalsight.benchmark.store import RESULTS
 from goalsight.io import replace_text, sha256
-from goalsight.report.cards import OUTCOMES, STILL_BYTES, VIDEO_BYTES, Album, Progress, album
+from goalsight.progress import Progress, silent
+from goalsight.report.cards import OUTCOMES, STILL_BYTES, VIDEO_BYTES, Album, album
 from goalsight.report.figures import figures
 from goalsight.report.palette import COLOURS, looks
 from goalsight.report.sentences import comparisons, headline, labels, leading_row
@@ -20,7 +21,7 @@ from goalsight.report.sentences import comparisons, headline, labels, leading_ro
 REPORT = "report.html"
 
 
-def write_report(run: Path, progress: Progress | None = None) -> Path:
+def write_report(run: Path, progress: Progress = silent) -> Path:
     """Write `report.html` into the folder of a run, from what lies there.
 
     The page needs no other file, no network and no JavaScript. Its pictures are bounded, so that
@@ -37,7 +38,7 @@ def write_report(run: Path, progress: Progress | None = None) -> Path:
         UserError: if `results.json` is missing or not one of ours, or a film is.
     """
     results = load_results(run / RESULTS)
-    pictures = album(run, results, leading_row(results), progress or _silent)
+    pictures = album(run, results, leading_row(results), progress)
     path = run / REPORT
     replace_text(path, render(results, pictures))
     return path
@@ -98,10 +99,6 @@ def _training(results: Results) -> str:
         said.append(f"{card['minutes']:.1f} minutes")
     said += [str(card[name]) for name in ("hardware", "precision") if card.get(name)]
     return ", ".join(said)
-
-
-def _silent(done: int, total: int) -> None:
-    """Report nothing."""
 
 
 def template(name: str) -> Template:

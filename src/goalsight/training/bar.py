@@ -8,9 +8,9 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import ProgressBar
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import Progress, TaskProgressColumn, TextColumn
 
+from goalsight.progress import styled_bar
 from goalsight.training.running import RunModule
 
 REFRESH_S = 0.25
@@ -40,15 +40,13 @@ class RunBar(ProgressBar):
         assert isinstance(pl_module, RunModule)
         if not self._enabled:
             return
-        self._bar = Progress(
-            TextColumn("Training"),
-            BarColumn(),
+        self._bar = styled_bar(
             TaskProgressColumn(),
             TextColumn("{task.fields[status]}"),
-            console=Console(stderr=True),
+            transient=False,
             auto_refresh=False,
         )
-        self._bar.add_task("", total=1.0, status="")
+        self._bar.add_task("Training", total=1.0, status="")
         self._bar.start()
         self._began_at, self._began_with = time.monotonic(), pl_module.progress()
         self._draw(pl_module)

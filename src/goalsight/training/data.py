@@ -21,9 +21,9 @@ from goalsight.data import (
     proprio_statistics,
     split_episodes,
 )
-from goalsight.data.progress import Report, silent
 from goalsight.errors import DatasetError
 from goalsight.models import WorldModel
+from goalsight.progress import Progress, silent
 from goalsight.training.goal_windows import GoalWindows
 from goalsight.training.latents import EncodedWindows, worth_remembering
 
@@ -161,7 +161,7 @@ class WindowData(LightningDataModule):
         image_size: int,
         seed: int,
         goals: bool = False,
-        progress: Report = silent,
+        progress: Progress = silent,
     ) -> None:
         """Read the dataset; what is wrong with it shows here, before any training.
 

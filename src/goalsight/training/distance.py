@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from goalsight.data.progress import Report, silent
 from goalsight.models import WorldModel
 from goalsight.models.heads.temporal_distance import TemporalDistance
+from goalsight.progress import Progress, silent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def fit_distance(
     experience: Experience,
     config: DistanceConfig,
     sought: Sequence[Sought] = (),
-    progress: Report = silent,
+    progress: Progress = silent,
 ) -> TemporalDistance:
     """A trained head, on the CPU and in evaluation mode.
 

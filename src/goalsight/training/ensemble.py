@@ -8,9 +8,9 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from goalsight.data.progress import Report, silent
 from goalsight.models import WorldModel
 from goalsight.models.heads.ensemble import Ensemble
+from goalsight.progress import Progress, silent
 from goalsight.training.distance import Experience
 
 
@@ -38,7 +38,7 @@ class EnsembleConfig:
 
 
 def fit_ensemble(
-    model: WorldModel, seen: Experience, config: EnsembleConfig, progress: Report = silent
+    model: WorldModel, seen: Experience, config: EnsembleConfig, progress: Progress = silent
 ) -> Ensemble:
     """A trained head, on the CPU and in evaluation mode.
 

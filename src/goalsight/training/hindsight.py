@@ -13,11 +13,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from goalsight.clip import Clip
-from goalsight.data import Dataset, Windows, delayed_bar
+from goalsight.data import Dataset, Windows
 from goalsight.data import format as layout
 from goalsight.errors import DatasetError
 from goalsight.models import WorldModel
 from goalsight.provenance import DEMONSTRATIONS
+from goalsight.progress import progress_bar
 from goalsight.training.data import WindowData, WindowLoader, WindowsConfig
 from goalsight.training.gripper import GRIPPER
 from goalsight.training.latents import MEMORY_LIMIT, encode_all
@@ -179,7 +180,7 @@ class HindsightData(WindowData):
                 f"latents of {dataset.path} take {size / 2**30:.1f} GiB, the limit is "
                 f"{MEMORY_LIMIT / 2**30:.0f}; train the actor on a part of it"
             )
-        with delayed_bar("Decoding") as report:
+        with progress_bar("Decoding") as report:
             super().__init__(
                 dataset,
                 WindowsConfig(frames=2, batch=config.batch, validation=config.validation),

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from goalsight.clip import Clip
-from goalsight.data import Windows, delayed_bar
+from goalsight.data import Windows
 from goalsight.models import WorldModel
+from goalsight.progress import progress_bar
 
 MEMORY_LIMIT = 4 * 2**30
 """Latents of up to this many bytes are kept in memory."""
@@ -116,7 +117,7 @@ def encode_all(windows: Windows, model: WorldModel) -> Tensor:
     """
     device, total = next(model.parameters()).device, windows.total_rows
     latents = torch.empty(total, model.patches, model.latent_dim)
-    with delayed_bar("Encoding", "frames") as report:
+    with progress_bar("Encoding", "frames") as report:
         for at in range(0, total, CHUNK):
             rows = np.arange(at, min(at + CHUNK, total))[None]
             latents[at : at + CHUNK] = model.encode(windows.pictures(rows).to(device))[0]

@@ -12,11 +12,11 @@ from torch import Tensor
 from goalsight.data import Dataset, Windows
 from goalsight.data import format as layout
 from goalsight.data.goals import read_goal
-from goalsight.data.progress import Report, silent
 from goalsight.data.stores import resize
 from goalsight.errors import DatasetError
 from goalsight.memory.build import encode_rows
 from goalsight.models import WorldModel
+from goalsight.progress import Progress, silent
 from goalsight.training.distance import Experience, Sought
 
 AHEAD = 5
@@ -30,7 +30,7 @@ def experience_of(
     model: WorldModel,
     dataset: Dataset,
     episodes: Sequence[int] | NDArray[np.int64],
-    progress: Report = silent,
+    progress: Progress = silent,
 ) -> Experience:
     """Moments of some episodes, in chains: rows one action block apart, each beginning of a block.
 
@@ -111,7 +111,7 @@ def _imagine_into(
 
 
 @torch.no_grad()
-def sought_by(model: WorldModel, dataset: Dataset, progress: Report = silent) -> Sought:
+def sought_by(model: WorldModel, dataset: Dataset, progress: Progress = silent) -> Sought:
     """Moments of on-policy episodes, and how many blocks they were from the goal that was sought.
 
     Args:

@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from goalsight.clip import Clip
-from goalsight.data import Dataset, delayed_bar
+from goalsight.data import Dataset
 from goalsight.errors import UserError
 from goalsight.masking import FAMILIES
 from goalsight.models.mask_predictor import MaskPredictor, MaskPredictorConfig
 from goalsight.models.video_encoder import VideoEncoder, VideoEncoderConfig
+from goalsight.progress import progress_bar
 from goalsight.training.data import WindowData, WindowsConfig
 from goalsight.training.devices import threads
 from goalsight.training.loop import TrainSummary, execute
@@ -190,7 +191,7 @@ def pretrain(
 
 def _read(dataset: Dataset, config: PretrainConfig) -> WindowData:
     """Windows of the dataset; a bar shows if videos must be decoded first."""
-    with delayed_bar("Decoding") as report:
+    with progress_bar("Decoding") as report:
         return WindowData(
             dataset,
             config.windows,

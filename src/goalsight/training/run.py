@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from pytorch_lightning.callbacks import Timer
 
-from goalsight.data import Dataset, delayed_bar
+from goalsight.data import Dataset
 from goalsight.errors import DatasetError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
+from goalsight.progress import progress_bar
 from goalsight.training.actor import ActorConfig, head_options
 from goalsight.training.data import WindowData, WindowsConfig
 from goalsight.training.devices import threads
@@ -145,7 +146,7 @@ def _read(dataset: Dataset, config: TrainConfig) -> WindowData:
             f"{dataset.path} has {dataset.proprio_dim} numbers of proprio, the config's "
             f"model.proprio_dim is {config.model.proprio_dim}; give --proprio true instead"
         )
-    with delayed_bar("Decoding") as report:
+    with progress_bar("Decoding") as report:
         return WindowData(
             dataset,
             config.windows,

@@ -4,14 +4,13 @@ Episode i is a function of the seed and of i alone, and the writer appends in or
 number of workers nor an interruption changes a byte of the dataset.
 """
 
-from goalsight.data.collect.config import CollectConfig, CollectProgress, CollectSummary
+from goalsight.data.collect.config import CollectConfig, CollectSummary
 from goalsight.data.collect.mix import PolicyMix, load_mix
 from goalsight.data.collect.run import collect
 from goalsight.data.collect.seeking import Seeker, Seeking
 
 __all__ = [
     "CollectConfig",
-    "CollectProgress",
     "CollectSummary",
     "PolicyMix",
     "Seeker",

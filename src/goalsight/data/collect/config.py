@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -70,21 +69,6 @@ class CollectConfig:
                 raise ValueError(
                     f"{name} must be one of {', '.join(choices)}, got {getattr(self, name)!r}"
                 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class CollectProgress:
-    """How far a run is, given to the progress callback after every episode."""
-
-    episodes: int
-    """Episodes in the dataset."""
-    total: int
-    """Episodes wanted."""
-    steps: int
-    """Control steps recorded by this run."""
-
-
-ProgressCallback = Callable[[CollectProgress], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,7 @@ import goalsight
 from goalsight.data.collect.config import (
     SEEKERS,
     CollectConfig,
-    CollectProgress,
     CollectSummary,
-    ProgressCallback,
 )
 from goalsight.data.collect.pool import Recorders
 from goalsight.data.collect.recorder import EnvFacts, as_json
@@ -21,6 +19,7 @@ from goalsight.data.collect.seeking import Seeking
 from goalsight.data.collect.signals import StopRequest
 from goalsight.data.format import Provenance
 from goalsight.errors import OutputError, UserError
+from goalsight.progress import Progress, silent
 from goalsight.provenance import git_commit
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 def collect(
     config: CollectConfig,
-    progress: ProgressCallback | None = None,
+    progress: Progress = silent,
     seeking: Seeking | None = None,
 ) -> CollectSummary:
     """Record episodes until the dataset has as many as asked for.
@@ -39,7 +38,7 @@ def collect(
 
     Args:
         config: what to collect.
-        progress: called once before the first and after every episode.
+        progress: told how many episodes there are, before the first and after every one.
         seeking: who acts where the policy is one of `SEEKERS`.
 
     Raises:
@@ -77,20 +76,14 @@ def _append(
     writer: DatasetWriter,
     recorders: Recorders,
     stop: StopRequest,
-    progress: ProgressCallback | None,
+    progress: Progress,
 ) -> CollectSummary:
     kept, steps, began = len(writer.records), 0, time.perf_counter()
     # Where bad episodes were taken out, the seed goes on behind the last that it made.
     last = writer.records[-1] if writer.records else None
     shift = 0 if last is None or last.origin is None else last.origin - last.episode
 
-    def report() -> None:
-        if progress is not None:
-            progress(
-                CollectProgress(episodes=len(writer.records), total=config.episodes, steps=steps)
-            )
-
-    report()
+    progress(kept, config.episodes)
     try:
         for made in recorders.record(kept + shift, config.episodes + shift):
             episode = (
@@ -98,7 +91,7 @@ def _append(
             )
             writer.append(episode)
             steps += episode.length
-            report()
+            progress(len(writer.records), config.episodes)
     except BaseException:
         with suppress(OSError, UserError):  # on a full disk the statistics stay as they were
             writer.finish()

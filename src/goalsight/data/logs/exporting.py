@@ -20,11 +20,11 @@ from goalsight.data.logs.lerobot import EXPORTED
 from goalsight.data.logs.lerobot_index import NAME
 from goalsight.data.logs.record import ImportRecord, read_record
 from goalsight.data.logs.scale import ActionScale
-from goalsight.data.progress import Report, silent
 from goalsight.data.stats import compute_stats, describe, describe_pixels
 from goalsight.data.tables import episode_table, parquet_bytes, write_tasks
 from goalsight.errors import DatasetError
 from goalsight.io import check_free, copy_new, new_folder, replace_file, replace_json
+from goalsight.progress import Progress, silent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class ExportSummary:
     """Feature that holds the frames."""
 
 
-def export_dataset(dataset: Dataset, out: Path, progress: Report = silent) -> ExportSummary:
+def export_dataset(dataset: Dataset, out: Path, progress: Progress = silent) -> ExportSummary:
     """Write a dataset as LeRobot v3 with its actions in the units they were recorded in.
 
     Everything is written beside and renamed in the end, so that `out` is whole or not there.

@@ -10,10 +10,10 @@ from goalsight.data.logs.config import ImportConfig
 from goalsight.data.logs.opening import open_log
 from goalsight.data.logs.plan import ImportPlan
 from goalsight.data.logs.record import RECORD, ImportRecord, read_record
-from goalsight.data.progress import Report, delayed_bar, silent
 from goalsight.data.writer import DatasetWriter
 from goalsight.errors import OutputError, UserError
 from goalsight.io import replace_json
+from goalsight.progress import Progress, progress_bar, silent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class ImportSummary:
     """Where the bounds of the actions come from."""
 
 
-def import_log(config: ImportConfig, progress: Report = silent) -> ImportSummary:
+def import_log(config: ImportConfig, progress: Progress = silent) -> ImportSummary:
     """Read a log and write a dataset.
 
     Args:
@@ -52,7 +52,7 @@ def import_log(config: ImportConfig, progress: Report = silent) -> ImportSummary
     """
     log = open_log(config.source, config.format, config.keys)
     try:
-        with delayed_bar("Reading") as reading:
+        with progress_bar("Reading") as reading:
             plan = ImportPlan(log, config, reading)
         with DatasetWriter(config.out, plan.provenance) as writer:
             kept = len(writer.records)

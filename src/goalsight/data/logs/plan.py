@@ -16,16 +16,16 @@ from goalsight.data.logs.record import ImportRecord
 from goalsight.data.logs.resample import rate_ratio, resample, step_edges
 from goalsight.data.logs.scale import ActionScale
 from goalsight.data.logs.source import Array, Log, LogEpisode, Rows
-from goalsight.data.progress import Report, silent
 from goalsight.errors import DatasetError, UserError
 from goalsight.io import copy_new, npy_bytes, sha256_of
+from goalsight.progress import Progress, silent
 from goalsight.provenance import git_commit
 
 
 class ImportPlan:
     """What is going to be written, known before the first frame is read."""
 
-    def __init__(self, log: Log, config: ImportConfig, progress: Report = silent) -> None:
+    def __init__(self, log: Log, config: ImportConfig, progress: Progress = silent) -> None:
         """Read all rows for their bounds.
 
         Args:

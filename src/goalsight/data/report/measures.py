@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from goalsight.data import format as layout
 from goalsight.data.dataset import Dataset
-from goalsight.data.progress import Report, silent
 from goalsight.data.report.predictability import predictability
+from goalsight.progress import Progress, silent
 
 Array = NDArray[np.float64]
 
@@ -124,7 +124,7 @@ class Measures:
         }
 
 
-def measure(dataset: Dataset, window: int = WINDOW, progress: Report = silent) -> Measures:
+def measure(dataset: Dataset, window: int = WINDOW, progress: Progress = silent) -> Measures:
     """Read a dataset's columns and measure what it covers.
 
     Args:
@@ -182,7 +182,7 @@ def coverage(places: Array) -> float:
     return float(len(np.unique(np.ravel_multi_index(tuple(index.T), tuple(cells)))) / cells.prod())
 
 
-def _read(dataset: Dataset, episodes: Sequence[int], progress: Report) -> dict[str, NDArray[Any]]:
+def _read(dataset: Dataset, episodes: Sequence[int], progress: Progress) -> dict[str, NDArray[Any]]:
     """Columns that tell something, all rows of these episodes."""
     names = [name for name in dataset.widths() if name not in layout.INDEX_COLUMNS]
     parts = []

@@ -12,7 +12,7 @@ from PIL import Image
 from goalsight.data import format as layout
 from goalsight.data.cache import read_frames
 from goalsight.data.dataset import Dataset
-from goalsight.data.progress import Report, silent
+from goalsight.progress import Progress, silent
 
 MOST = 10
 """Strips on the page."""
@@ -39,7 +39,7 @@ class Strip:
     """Caption of each frame [s]."""
 
 
-def sample(dataset: Dataset, progress: Report = silent) -> list[Strip]:
+def sample(dataset: Dataset, progress: Progress = silent) -> list[Strip]:
     """Strips of a few episodes: some of every policy, spread over the dataset.
 
     Raises:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from goalsight.agent import Agent, AgentConfig
-from goalsight.data import action_statistics, delayed_bar
+from goalsight.data import action_statistics
 from goalsight.diagnostics.drift import DriftReport, drift
 from goalsight.diagnostics.offline.moments import Moments, gather_moments
 from goalsight.diagnostics.offline.ranking import CostOf, RankReport, rank_plans
@@ -21,6 +21,7 @@ from goalsight.diagnostics.offline.recovery import (
     recovery_report,
 )
 from goalsight.diagnostics.subject import Subject
+from goalsight.progress import progress_bar
 
 FIT_EPISODES = 200
 """Training episodes at most that the mean action is taken from."""
@@ -107,14 +108,14 @@ def evaluate_offline(
     mean = action_statistics(subject.dataset, fit)["mean"]
     names = subject.dataset.provenance.action_names
     recovered = recovered_actions(subject.model, near)
-    with delayed_bar("Planning", "moments") as report:
+    with progress_bar("Planning", "moments") as report:
         agent = _agent(subject, config, 1)
         planned = planned_actions(agent, near, seed=seed, progress=report)
     found = gather_moments(subject, goal_blocks, moments, seed)
     cost_of = agent_cost(agent, found)
     ranked = []
     for random in (False, True):
-        with delayed_bar("Ranking", "moments") as report:
+        with progress_bar("Ranking", "moments") as report:
             ranked.append(
                 rank_plans(cost_of, found, among=plans, random=random, seed=seed, progress=report)
             )

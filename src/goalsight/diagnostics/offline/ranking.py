@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from goalsight.data.progress import Report, silent
 from goalsight.diagnostics.drift import bootstrap
 from goalsight.diagnostics.offline.moments import Moments
+from goalsight.progress import Progress, silent
 
 CostOf = Callable[[int, Tensor], Tensor]
 """Moment and plans (N, H, K, A) to costs (N,)."""
@@ -85,7 +85,7 @@ def rank_plans(
     among: int = 300,
     random: bool = False,
     seed: int = 0,
-    progress: Report = silent,
+    progress: Progress = silent,
 ) -> RankReport:
     """Rank the recorded plan of every moment among others by its cost.
 

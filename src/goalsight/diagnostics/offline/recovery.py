@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from goalsight.agent import Agent
-from goalsight.data.progress import Report, silent
 from goalsight.diagnostics.drift import bootstrap
 from goalsight.diagnostics.offline.moments import Moments
 from goalsight.models import WorldModel
+from goalsight.progress import Progress, silent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ def recovered_actions(model: WorldModel, moments: Moments) -> Tensor | None:
 
 @torch.inference_mode()
 def planned_actions(
-    agent: Agent, moments: Moments, *, seed: int = 0, progress: Report = silent
+    agent: Agent, moments: Moments, *, seed: int = 0, progress: Progress = silent
 ) -> Tensor:
     """The first block of the plan that an agent makes for each moment's goal.
 
