@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,16 +64,18 @@ def test_what_a_user_can_mend_comes_back_from_a_worker_as_it_is(
 ) -> None:
     program = f"""
 from pathlib import Path
-from goalsight.benchmark.cluster import play_on_ray
+from functools import partial
 from goalsight.benchmark.manifest import load_manifest
 from goalsight.benchmark.rows import PlayerSpec
-from goalsight.benchmark.workers import Job
+from goalsight.benchmark.workers import Job, make_worker
 from goalsight.errors import CheckpointError
+from goalsight.executor import Executor
 spec = PlayerSpec(checkpoint=Path("nowhere"), device="cpu")
 manifest = load_manifest(Path({str(save_manifest(reach, tmp_path))!r}))
 job = Job(manifest=manifest, spec=spec, size=32, film_every=5, seed=0)
 try:
-    list(play_on_ray(job, [("agent", 0)], 1, "local"))
+    with Executor(partial(make_worker, job), workers=1, ray="local") as players:
+        list(players.run([("agent", 0)]))
 except CheckpointError as error:
     print("refused:", error)
 """
@@ -80,3 +83,33 @@ except CheckpointError as error:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert "refused: no checkpoint 'nowhere'" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not HAS_RAY, reason="needs Ray: pip install 'goalsight[ray]'")
+def test_an_actor_that_dies_costs_its_job_once(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from functools import partial
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from test_executor import Work
+from goalsight.executor import Executor, WorkerLostError
+with Executor(partial(Work, Path({str(tmp_path)!r})), workers=2, ray="local") as cluster:
+    print(sorted(cluster.run([("die once", 2.0), ("sleep", 0.0), ("sleep", 0.1)])))
+    try:
+        list(cluster.run([("die", 0.0)]))
+    except WorkerLostError as error:
+        print("lost:", error)
+"""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert "[(('die once', 2.0), 2.0), (('sleep', 0.0), 0.0), (('sleep', 0.1), 0.1)]" in done.stdout
+    assert "lost: a worker died, and another one" in done.stdout

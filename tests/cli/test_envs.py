@@ -59,8 +59,8 @@ def test_factors_come_from_a_level_or_a_yaml_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- cube.size", "must name factors with values or ranges"),
-        ("a: [", "cannot be read as YAML"),
+        ("- cube.size", "is not a file of factors with values or ranges"),
+        ("a: [", "is not a file of factors with values or ranges"),
     ],
 )
 def test_a_file_that_names_no_factors_is_said_in_one_line(

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from goalsight.data import open_dataset, validate
 from goalsight.data.collect import CollectConfig, collect
 from goalsight.errors import OutputError, UserError
+from goalsight.executor import WorkerLostError
 
 MakeConfig = Callable[..., CollectConfig]
 HERE = Path(__file__).parent
@@ -153,7 +154,7 @@ def test_an_unknown_module_is_named(tmp_path: Path, config_for: MakeConfig) -> N
 def test_a_worker_that_dies_ends_the_run_with_one_line(
     tmp_path: Path, config_for: MakeConfig
 ) -> None:
-    with pytest.raises(OutputError, match="worker died"):
+    with pytest.raises(WorkerLostError, match=r"a worker died, and another one .*status 9"):
         collect(config_for(tmp_path / "d", env="fake_env:Fake/Fragile-v0", workers=2))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goalsight.benchmark.about import about_run, command, joined
-from goalsight.benchmark.cluster import play_on_ray
 from goalsight.benchmark.episode import check_task
 from goalsight.benchmark.guest import check_player, load_guest, picture_size
 from goalsight.benchmark.manifest import Manifest
@@ -26,10 +26,12 @@ from goalsight.benchmark.rows import (
 from goalsight.benchmark.shards import Shard
 from goalsight.benchmark.store import RESULTS, Origin, Store, film_path, open_store
 from goalsight.benchmark.tasks import Env, make_env
-from goalsight.benchmark.workers import Job, Played, play_in_workers
+from goalsight.benchmark.workers import Job, Played, make_worker
 from goalsight.errors import CheckpointError, UserError
+from goalsight.executor import Executor
 from goalsight.io import read_json, replace_file, replace_json
 from goalsight.progress import Progress, silent
+from goalsight.provenance import cores
 
 if TYPE_CHECKING:
     from goalsight.agent import Agent
@@ -145,11 +147,12 @@ class Run:
         progress(kept, len(mine))
         if not todo:
             return
-        for number, played in enumerate(self._played(todo), start=1):
-            outcome = played.outcome
-            replace_file(film_path(self.config.out, outcome.row, outcome.pair), played.film)
-            self.store.add(outcome, on=played.hardware)
-            progress(kept + number, len(mine))
+        with self._players(len(todo)) as players:
+            for number, (_, played) in enumerate(players.run(todo), start=1):
+                outcome = played.outcome
+                replace_file(film_path(self.config.out, outcome.row, outcome.pair), played.film)
+                self.store.add(outcome, on=played.hardware)
+                progress(kept + number, len(mine))
 
     def finish(self) -> Results:
         """Write the table; one that already says the same is left as it is.
@@ -167,11 +170,17 @@ class Run:
             replace_json(path, content)
         return results
 
-    def _played(self, items: list[Item]) -> Iterator[Played]:
+    def _players(self, items: int) -> Executor[Item, Played]:
+        """Always other processes, even for one worker: there one torch thread is the rule."""
         config = self.config
-        if config.ray:
-            return play_on_ray(self.job, items, config.workers, config.ray)
-        return play_in_workers(self.job, items, config.workers)
+        here = 0 if config.ray else cores()
+        return Executor(
+            partial(make_worker, self.job),
+            workers=min(config.workers or here, items),
+            ray=config.ray,
+            accelerator=config.device.startswith("cuda"),
+            patience_s=1.0,
+        )
 
     def _results(self, entries: list[tuple[Outcome, Origin]]) -> Results:
         """The table and what makes it traceable."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from goalsight.errors import UserError
+from goalsight.executor import Executor, run_alone
 from goalsight.io import inside, read_text, read_yaml, replace_json, replace_text
 
 DONE = "done.json"
@@ -90,8 +90,10 @@ def compare(
     dataset = data or out / "data"
     if data is None and not run(shlex.split(f"collect {plan.collect}"), dataset, out):
         return 1
-    with ThreadPoolExecutor(jobs) as pool:
-        finished = list(pool.map(lambda name: make(plan, name, dataset, out), names))
+    if jobs < 1:
+        raise UserError(f"--jobs must be at least 1, got {jobs}")
+    with Executor(partial(RowMaker, plan, dataset, out), workers=jobs, patience_s=60.0) as rows:
+        finished = [done for _, done in rows.run(names)]
     text = table(plan, out)
     replace_text(out / "table.md", text)
     if page is not None:
@@ -169,6 +171,19 @@ def duration(minutes: float) -> str:
     return f"00:{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
+@dataclass(frozen=True)
+class RowMaker:
+    """Makes rows, one after another, as jobs of an executor."""
+
+    plan: Comparison
+    data: Path
+    out: Path
+
+    def __call__(self, name: str) -> bool:
+        """Bring a row to its end; whether that worked."""
+        return make(self.plan, name, self.data, self.out)
+
+
 def make(plan: Comparison, name: str, data: Path, out: Path) -> bool:
     """Bring a row to its end; whether that worked."""
     folder = plan.folder(out, name)
@@ -191,14 +206,15 @@ def run(command: list[str], path: Path, folder: Path) -> bool:
     log = folder / f"{'-'.join(word for word in command[:2] if word.isalpha())}-{path.name}.log"
     full = [*command, "--out", str(path)]
     print(f"goalsight {shlex.join(full)}", flush=True)
-    with log.open("w", encoding="utf-8") as file:
-        status = subprocess.run(
-            [sys.executable, "-m", "goalsight.cli.main", *full],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            check=False,
-        ).returncode
+    status = run_alone(on_one_thread, full, log=log)
     if status:
         print(f"failed with status {status}: see {log}", file=sys.stderr, flush=True)
     return status == 0
+
+
+def on_one_thread(command: list[str]) -> int:
+    """A command of goalsight in this process, which has not loaded PyTorch yet."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    from goalsight.cli.main import main
+
+    return main(command)

@@ -33,7 +33,8 @@ def read_factors(text: str) -> str | dict[str, Any] | None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    content = read_yaml(path)
+    lines = "lines such as `cube.size: [0.025, 0.035]`; `goalsight envs --factors` lists them"
+    content = read_yaml(path, f"a file of factors with values or ranges, {lines}")
     if not all(isinstance(name, str) for name in content):
         raise UserError(
             f"{path} must name factors with values or ranges, a line such as `cube.size: "

@@ -35,8 +35,8 @@ def main(argv: list[str] | None = None) -> int:
     """
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
-    except KeyboardInterrupt:
-        print("goalsight: stopped; what was finished is kept", file=sys.stderr)
+    except KeyboardInterrupt as stopped:
+        print(f"goalsight: stopped; {str(stopped) or 'what was finished is kept'}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

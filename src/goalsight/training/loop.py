@@ -16,8 +16,8 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from goalsight.data import Dataset
-from goalsight.data.collect.signals import StopRequest
 from goalsight.errors import UserError
+from goalsight.executor import StopRequest
 from goalsight.training.bar import RunBar
 from goalsight.training.callbacks import LossGuard, Metrics
 from goalsight.training.data import WindowData

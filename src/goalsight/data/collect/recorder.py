@@ -20,6 +20,7 @@ from goalsight.data.collect.seeking import Seeking, hindsight
 from goalsight.data.collect.sinks import Sinks
 from goalsight.data.episode import Episode
 from goalsight.errors import UserError
+from goalsight.executor import stop_requested
 from goalsight.io import sha256_of
 
 AIMLESS = {"play", "random"}
@@ -70,6 +71,10 @@ class Recorder:
             redraw=config.redraw,
         )
         self._cast = Cast(config, self._env, seeking)
+
+    def __call__(self, index: int | None) -> EnvFacts | Episode | None:
+        """`record` as a job of an executor; without an index, `describe`."""
+        return self.describe() if index is None else self.record(index, stop_requested)
 
     def describe(self) -> EnvFacts:
         """Facts for the provenance; resets the environment."""

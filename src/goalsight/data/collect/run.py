@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import goalsight
@@ -13,17 +14,19 @@ from goalsight.data.collect.config import (
     CollectConfig,
     CollectSummary,
 )
-from goalsight.data.collect.pool import Recorders
-from goalsight.data.collect.recorder import EnvFacts, as_json
+from goalsight.data.collect.recorder import EnvFacts, Recorder, as_json
 from goalsight.data.collect.seeking import Seeking
-from goalsight.data.collect.signals import StopRequest
+from goalsight.data.episode import Episode
 from goalsight.data.format import Provenance
 from goalsight.errors import OutputError, UserError
+from goalsight.executor import Executor, StopRequest
 from goalsight.progress import Progress, silent
 from goalsight.provenance import git_commit
 
 if TYPE_CHECKING:
     from goalsight.data.writer import DatasetWriter
+
+Recorders = Executor[int | None, EnvFacts | Episode | None]
 
 
 def collect(
@@ -44,8 +47,9 @@ def collect(
     Raises:
         ValueError: if the policy is one of them and nobody was given, or the other way round.
         UserError: if there is no such environment.
-        OutputError: if `out` holds something else or other settings, the disk is full, or a
-            worker died; the dataset is usable then, too.
+        WorkerLostError: if a worker died, and another one at the same episode.
+        OutputError: if `out` holds something else or other settings, or the disk is full; the
+            dataset is usable then, too.
     """
     # Here, not above: a spawned worker imports this package and has no use for parquet.
     from goalsight.data.writer import STAGING, DatasetWriter, check_output, recount
@@ -57,10 +61,15 @@ def collect(
     try:
         with (
             StopRequest() as stop,
-            Recorders(config, config.out / STAGING, lambda: stop.requested, seeking) as recorders,
+            Executor(
+                partial(Recorder, config, config.out / STAGING, seeking),
+                workers=config.workers if config.workers > 1 else 0,
+                ahead=2,
+                stop=lambda: stop.requested,
+            ) as recorders,
         ):
-            facts = recorders.describe()
-            if facts is None:
+            facts = next((told for _, told in recorders.run([None])), None)
+            if not isinstance(facts, EnvFacts):
                 return _nothing_done(config, recount(config.out))
             with DatasetWriter(config.out, _provenance(config, facts, seeking)) as writer:
                 return _append(config, writer, recorders, stop, progress)
@@ -85,10 +94,11 @@ def _append(
 
     progress(kept, config.episodes)
     try:
-        for made in recorders.record(kept + shift, config.episodes + shift):
-            episode = (
-                made if not shift else replace(made, index=made.index - shift, origin=made.index)
-            )
+        indices = range(kept + shift, config.episodes + shift)
+        for index, made in recorders.run(indices, ordered=True):
+            if not isinstance(made, Episode):
+                break  # asked to stop in the middle of it
+            episode = made if not shift else replace(made, index=made.index - shift, origin=index)
             writer.append(episode)
             steps += episode.length
             progress(len(writer.records), config.episodes)
