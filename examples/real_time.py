@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from goalsight.agent import Agent
 from goalsight.agent.settings import agent_config
-from goalsight.benchmark.tasks import Env, make_env, task_of
+from goalsight.benchmark.tasks import task_of
+from goalsight.environments import Env, make_env
 from goalsight.errors import UserError
 
 

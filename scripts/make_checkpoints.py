@@ -28,8 +28,8 @@ import yaml
 
 from goalsight.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
 from goalsight.cli.demo import is_trained
-from goalsight.data.files import replace_file
 from goalsight.errors import UserError
+from goalsight.io import replace_file
 from goalsight.paths import config_dir
 from goalsight.provenance import git_commit, hardware
 

@@ -15,7 +15,7 @@ from goalsight.benchmark.episode import check_task, play_pair
 from goalsight.benchmark.manifest import Manifest
 from goalsight.benchmark.results import HOLD, Film, Outcome
 from goalsight.benchmark.rows import AgentPlayer, Player
-from goalsight.benchmark.tasks import Env
+from goalsight.environments import Env
 from goalsight.errors import CheckpointError, ManifestError
 
 Array = NDArray[Any]

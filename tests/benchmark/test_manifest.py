@@ -21,7 +21,8 @@ from goalsight.benchmark.make_manifests import (
 )
 from goalsight.benchmark.manifest import Manifest, find_manifest, load_manifest, save_manifest
 from goalsight.benchmark.rows import ROWS, PlayerSpec
-from goalsight.benchmark.tasks import make_env, task_of
+from goalsight.benchmark.tasks import task_of
+from goalsight.environments import make_env
 from goalsight.errors import ManifestError
 from goalsight.paths import config_dir
 

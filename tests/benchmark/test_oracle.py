@@ -13,8 +13,9 @@ from goalsight.benchmark.episode import play_pair
 from goalsight.benchmark.manifest import Manifest
 from goalsight.benchmark.rows import PlayerSpec, check_players
 from goalsight.benchmark.rows_oracle import OracleConfig, OraclePlayer, Simulation
-from goalsight.benchmark.tasks import Env, make_env, task_of
+from goalsight.benchmark.tasks import task_of
 from goalsight.benchmark.true_distance import Push, Take, Touch, energy_of
+from goalsight.environments import Env, make_env
 from goalsight.errors import UserError
 from goalsight_envs.base import ArmEnv
 from goalsight_planners import CEMConfig, Discrete, Plan

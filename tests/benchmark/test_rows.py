@@ -24,8 +24,8 @@ from goalsight.benchmark.rows import (
     load_agent,
     row_config,
 )
-from goalsight.benchmark.tasks import Env
 from goalsight.checkpoint import save_checkpoint
+from goalsight.environments import Env
 from goalsight.errors import CheckpointError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
 

@@ -14,7 +14,8 @@ from goalsight.benchmark import Manifest, load_manifest, save_manifest
 from goalsight.benchmark.episode import play_pair
 from goalsight.benchmark.make_manifests import RECIPES, SHIFTED, Recipe, make_manifest
 from goalsight.benchmark.rows import ROWS, PlayerSpec
-from goalsight.benchmark.tasks import make_env, task_of
+from goalsight.benchmark.tasks import task_of
+from goalsight.environments import make_env
 from goalsight.errors import ManifestError
 from goalsight.paths import config_dir
 

@@ -17,10 +17,10 @@ from PIL import Image
 from goalsight.benchmark import save_manifest
 from goalsight.benchmark.make_manifests import Recipe, make_manifest
 from goalsight.benchmark.results import HOLD
-from goalsight.benchmark.tasks import make_env
 from goalsight.checkpoint import save_checkpoint
 from goalsight.cli.goals import read_goal
 from goalsight.cli.main import main
+from goalsight.environments import make_env
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight_envs.push import PushEnv
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from goalsight import __version__
 from goalsight.benchmark.manifest import Manifest
 from goalsight.benchmark.results import SCHEMA, CheckpointRef, ManifestRef
-from goalsight.benchmark.tasks import Env, task_of
+from goalsight.benchmark.tasks import task_of
+from goalsight.environments import Env
 
 if TYPE_CHECKING:
     from goalsight.agent import Agent

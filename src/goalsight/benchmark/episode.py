@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from goalsight.benchmark.manifest import Manifest
 from goalsight.benchmark.results import HOLD, Film, Outcome, stretches
 from goalsight.benchmark.rows import Observation, Player
-from goalsight.benchmark.tasks import Env, task_of
+from goalsight.benchmark.tasks import task_of
+from goalsight.environments import Env
 from goalsight.errors import ManifestError
 
 SAME = 1e-4

@@ -9,7 +9,7 @@ from pathlib import Path
 from goalsight.benchmark.make_manifests import BUDGETS, SEEDS, Recipe, make_manifest
 from goalsight.benchmark.manifest import Manifest, load_manifest, save_manifest
 from goalsight.benchmark.store import FROZEN
-from goalsight.benchmark.tasks import Env, make_env
+from goalsight.environments import Env, make_env
 from goalsight.errors import OutputError, UserError
 from goalsight.progress import Progress, silent
 

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.benchmark.tasks import Env, task_of
+from goalsight.benchmark.tasks import task_of
+from goalsight.environments import Env
 from goalsight.errors import UserError
 from goalsight.io import sha256_of
 

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalsight.benchmark.manifest import SCHEMA, Manifest, Pair, save_manifest
-from goalsight.benchmark.tasks import Env, make_env, task_of
+from goalsight.benchmark.tasks import task_of
+from goalsight.environments import Env, make_env
 from goalsight.errors import ManifestError
 from goalsight.progress import Progress, silent
 from goalsight_envs.policies import make_policy

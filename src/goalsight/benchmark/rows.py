@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from goalsight.agent.settings import agent_config
-from goalsight.benchmark.tasks import Env, task_of
+from goalsight.benchmark.tasks import task_of
 from goalsight.checkpoint import find_checkpoint, read_card
+from goalsight.environments import Env
 from goalsight.errors import CheckpointError, UserError
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalsight.benchmark.tasks import Env, task_of
+from goalsight.benchmark.tasks import task_of
 from goalsight.benchmark.true_distance import StateEnergy, energy_of
 from goalsight.energies import arrival_cost
+from goalsight.environments import Env
 from goalsight.errors import UserError
 from goalsight_envs.base import ArmEnv
 from goalsight_envs.placing import substeps

@@ -25,8 +25,8 @@ from goalsight.benchmark.rows import (
 )
 from goalsight.benchmark.shards import Shard
 from goalsight.benchmark.store import RESULTS, Origin, Store, film_path, open_store
-from goalsight.benchmark.tasks import Env, make_env
 from goalsight.benchmark.workers import Job, Played, make_worker
+from goalsight.environments import Env, make_env
 from goalsight.errors import CheckpointError, UserError
 from goalsight.executor import Executor
 from goalsight.io import read_json, replace_file, replace_json

@@ -28,7 +28,7 @@ from goalsight.benchmark.suite_results import (
     TaskResult,
     suite_to_json,
 )
-from goalsight.benchmark.tasks import make_env
+from goalsight.environments import make_env
 from goalsight.errors import OutputError, UserError
 from goalsight.io import read_yaml, replace_file, replace_json
 from goalsight.progress import Progress, silent

@@ -1,55 +1,16 @@
-"""The environment a benchmark runs on, and what it offers beyond Gymnasium's interface."""
+"""What the environment of a benchmark offers beyond Gymnasium's interface."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-import gymnasium
-import numpy as np
-from numpy.typing import NDArray
-
-from goalsight.errors import UserError
+from goalsight.environments import Env, make_env
 
 if TYPE_CHECKING:
     from goalsight_envs.base import ArmEnv
-    from goalsight_envs.factors import Factors
 
-Env = gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
-
-
-def make_env(
-    env_id: str,
-    *,
-    size: int = 64,
-    observe_pixels: bool,
-    draw_goals: bool = True,
-    factors: Factors = None,
-) -> Env:
-    """A task of the arm scene, or an environment of another package, wrapped.
-
-    Args:
-        env_id: Gymnasium id, `module:Name-v0` for one of another package.
-        size: height and width of its pictures [pixels].
-        observe_pixels: whether observations hold them; `render()` works either way.
-        draw_goals: whether a wrapped environment draws a goal at a reset that gives it none.
-        factors: what varies between its episodes; the arm scene's tasks alone have any.
-
-    Raises:
-        UserError: if there is no such environment or it cannot be wrapped.
-    """
-    from goalsight_envs.foreign import WrapError, make
-
-    try:
-        return make(
-            env_id,
-            size=size,
-            observe_pixels=observe_pixels,
-            draw_goals=draw_goals,
-            factors=factors,
-        )
-    except WrapError as error:
-        raise UserError(str(error)) from error
+__all__ = ["Env", "as_trained", "make_env", "task_of"]
 
 
 def as_trained(env_id: str, card: Mapping[str, Any]) -> str:

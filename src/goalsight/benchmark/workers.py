@@ -9,7 +9,7 @@ from goalsight.benchmark.manifest import Manifest
 from goalsight.benchmark.results import Outcome
 from goalsight.benchmark.rows import FILMED, ROWS, Player, PlayerSpec
 from goalsight.benchmark.store import film_bytes
-from goalsight.benchmark.tasks import Env, make_env
+from goalsight.environments import Env, make_env
 from goalsight.provenance import hardware
 
 

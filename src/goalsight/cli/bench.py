@@ -187,8 +187,8 @@ def _rows(
     from goalsight.benchmark.freeze import has_expert
     from goalsight.benchmark.guest import with_player
     from goalsight.benchmark.rows import default_rows
-    from goalsight.benchmark.tasks import make_env
     from goalsight.checkpoint import find_checkpoint, read_card
+    from goalsight.environments import make_env
 
     player, checkpoint = config.player, config.checkpoint
     if asked := _named(rows) or named:

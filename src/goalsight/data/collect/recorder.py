@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +18,7 @@ from goalsight.data.collect.config import CollectConfig
 from goalsight.data.collect.seeking import Seeking, hindsight
 from goalsight.data.collect.sinks import Sinks
 from goalsight.data.episode import Episode
-from goalsight.errors import UserError
+from goalsight.environments import make_env
 from goalsight.executor import stop_requested
 from goalsight.io import sha256_of
 
@@ -64,7 +63,7 @@ class Recorder:
         # Play wants nothing, and drawing a goal costs a wrapped environment about an episode.
         self._env = make_env(
             config.env,
-            config.size,
+            size=config.size,
             draw_goals=config.mix is not None or config.policy not in AIMLESS,
             cameras=config.cameras,
             factors=config.factors,
@@ -201,44 +200,6 @@ class _Row:
     action: NDArray[np.float32]
     truth: dict[str, NDArray[np.float32]]
     success: bool
-
-
-def make_env(
-    env_id: str,
-    size: int,
-    *,
-    draw_goals: bool = True,
-    cameras: tuple[str, ...] = (),
-    factors: str | dict[str, Any] | None = None,
-    redraw: bool = False,
-) -> gymnasium.Env[Any, Any]:
-    """Make an environment of goalsight's kind, or wrap any other one.
-
-    Args:
-        env_id: registered by goalsight_envs, or `module:Name-v0`.
-        size: height and width of the frames [pixels].
-        draw_goals: whether a wrapped environment draws a goal at every reset.
-        cameras: what it shows, the main camera first; empty for its own choice.
-        factors: what varies between its episodes; None for nothing.
-        redraw: whether looks vary within an episode, too.
-
-    Raises:
-        UserError: if there is no such environment, camera or factor, the message lists those that
-            exist, or it cannot be wrapped.
-    """
-    from goalsight_envs.foreign import WrapError, make
-
-    try:
-        return make(
-            env_id,
-            size=size,
-            draw_goals=draw_goals,
-            cameras=cameras,
-            factors=factors,
-            redraw=redraw,
-        )
-    except WrapError as error:
-        raise UserError(str(error)) from error
 
 
 def as_json(value: Any) -> Any:  # noqa: ANN401  (JSON values are of any type)

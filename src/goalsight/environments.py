@@ -1,0 +1,58 @@
+"""The one way to make an environment, whoever asks for it: collecting, benchmark or a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from goalsight.errors import UserError
+
+if TYPE_CHECKING:
+    from goalsight_envs.factors import Factors
+
+Env = gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
+
+
+def make_env(
+    env_id: str,
+    *,
+    size: int = 64,
+    observe_pixels: bool = True,
+    draw_goals: bool = True,
+    cameras: Sequence[str] = (),
+    factors: Factors = None,
+    redraw: bool = False,
+) -> Env:
+    """A task of the arm scene, or an environment of another package, wrapped.
+
+    Args:
+        env_id: Gymnasium id, `module:Name-v0` for one of another package.
+        size: height and width of its pictures [pixels].
+        observe_pixels: whether observations hold them; `render()` works either way.
+        draw_goals: whether a wrapped environment draws a goal at a reset that gives it none.
+        cameras: what it shows, the main camera first; empty for its own choice.
+        factors: what varies between its episodes; the arm scene's tasks alone have any.
+        redraw: whether looks vary within an episode, too.
+
+    Raises:
+        UserError: if there is no such environment, camera or factor, the message lists those that
+            exist, or it cannot be wrapped.
+    """
+    from goalsight_envs.foreign import WrapError, make
+
+    try:
+        return make(
+            env_id,
+            size=size,
+            observe_pixels=observe_pixels,
+            draw_goals=draw_goals,
+            cameras=cameras,
+            factors=factors,
+            redraw=redraw,
+        )
+    except WrapError as error:
+        raise UserError(str(error)) from error
