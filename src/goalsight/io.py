@@ -307,12 +307,6 @@ class FolderLock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def detach(self) -> int:
-        """The descriptor that holds it; closing that gives it back."""
-        assert self._descriptor is not None, "released already"
-        descriptor, self._descriptor = self._descriptor, None
-        return descriptor
-
     def __enter__(self) -> FolderLock:
         """The lock itself."""
         return self

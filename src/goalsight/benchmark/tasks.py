@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from goalsight.environments import Env, make_env
+from goalsight.environments import Env
 
 if TYPE_CHECKING:
     from goalsight_envs.base import ArmEnv
-
-__all__ = ["Env", "as_trained", "make_env", "task_of"]
 
 
 def as_trained(env_id: str, card: Mapping[str, Any]) -> str:

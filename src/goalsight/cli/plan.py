@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from goalsight.agent.regions import Box
     from goalsight.benchmark import Film, Manifest, Outcome
     from goalsight.benchmark.rows import Observation
-    from goalsight.benchmark.tasks import Env
+    from goalsight.environments import Env
 
 PLAN, VIDEO, FILMSTRIP, GOAL = "plan.json", "rollout.mp4", "filmstrip.png", "goal.png"
 GOALS = r"goal(-\d+)?\.png"
@@ -110,10 +110,11 @@ def plan(
     """
     from goalsight.agent import Agent
     from goalsight.agent.settings import agent_config
-    from goalsight.benchmark.tasks import as_trained, make_env
+    from goalsight.benchmark.tasks import as_trained
     from goalsight.checkpoint import find_checkpoint, read_card
     from goalsight.cli.goals import with_region
-    from goalsight.data.progress import delayed_bar
+    from goalsight.environments import make_env
+    from goalsight.progress import progress_bar
 
     check_numbers(steps, seed)
     check_what(env, manifest, pair, of_env=bool(goal or goal_region or steps))
@@ -127,7 +128,7 @@ def plan(
     world = make_env(env, size=agent.image_size, observe_pixels=True)
     check_fit(agent, world)
     budget = (steps or STEPS) if frozen is None else frozen.budget
-    with delayed_bar("Acting", "steps") as progress:
+    with progress_bar("Acting", "steps") as progress:
         record = Recorder(agent, lambda done: progress(done, budget))
         if frozen is None:
             outcome, film, pictures = play_drawn(
@@ -344,7 +345,7 @@ def write(
     """Write the files of a plan; plan.json last, it says that the others are whole."""
     from PIL import Image
 
-    from goalsight.data.files import replace_json
+    from goalsight.io import replace_json
     from goalsight.report.filmstrip import write_filmstrip
     from goalsight.report.video import write_video
 

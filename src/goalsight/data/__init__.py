@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from goalsight.data.cache import FrameCache
     from goalsight.data.dataset import Dataset, open_dataset
     from goalsight.data.format import Provenance
-    from goalsight.data.progress import delayed_bar
     from goalsight.data.split import action_statistics, proprio_statistics, split_episodes
     from goalsight.data.validation import Problem, validate
     from goalsight.data.windows import Windows
@@ -26,7 +25,6 @@ __all__ = [
     "Provenance",
     "Windows",
     "action_statistics",
-    "delayed_bar",
     "open_dataset",
     "proprio_statistics",
     "split_episodes",
@@ -40,7 +38,6 @@ _HOME = {
     "Provenance": "format",
     "Windows": "windows",
     "action_statistics": "split",
-    "delayed_bar": "progress",
     "open_dataset": "dataset",
     "proprio_statistics": "split",
     "split_episodes": "split",

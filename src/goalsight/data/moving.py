@@ -12,8 +12,6 @@ from goalsight.data.episode import Episode, Goal
 from goalsight.data.goals import read_goal
 from goalsight.io import link_or_copy
 
-__all__ = ["link_or_copy", "moved"]
-
 
 def moved(dataset: Dataset, episode: int, index: int, staging: Path) -> Episode:
     """An episode with another number; its frames are linked, not copied, where that is possible.

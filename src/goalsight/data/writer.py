@@ -259,11 +259,6 @@ def _check_same(path: Path, found: Provenance, wanted: Provenance) -> None:
         )
 
 
-def lock(path: Path) -> int:
-    """A lock on a folder as a descriptor; the old name of `FolderLock`."""
-    return FolderLock(path, who="goalsight collect").detach()
-
-
 def recount(path: Path) -> int:
     """Episodes committed in a folder, 0 if there is no dataset."""
     try:

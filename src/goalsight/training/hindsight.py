@@ -17,8 +17,8 @@ from goalsight.data import Dataset, Windows
 from goalsight.data import format as layout
 from goalsight.errors import DatasetError
 from goalsight.models import WorldModel
-from goalsight.provenance import DEMONSTRATIONS
 from goalsight.progress import progress_bar
+from goalsight.provenance import DEMONSTRATIONS
 from goalsight.training.data import WindowData, WindowLoader, WindowsConfig
 from goalsight.training.gripper import GRIPPER
 from goalsight.training.latents import MEMORY_LIMIT, encode_all
