@@ -86,12 +86,12 @@ def compare(
     names = [name.strip() for name in only.split(",") if name.strip()] or list(plan.rows)
     if unknown := [name for name in names if name not in plan.rows]:
         raise UserError(f"no row {unknown[0]!r}; there are: {', '.join(plan.rows)}")
+    if jobs < 1:
+        raise UserError(f"--jobs must be at least 1, got {jobs}")
     out.mkdir(parents=True, exist_ok=True)
     dataset = data or out / "data"
     if data is None and not run(shlex.split(f"collect {plan.collect}"), dataset, out):
         return 1
-    if jobs < 1:
-        raise UserError(f"--jobs must be at least 1, got {jobs}")
     with Executor(partial(RowMaker, plan, dataset, out), workers=jobs, patience_s=60.0) as rows:
         finished = [done for _, done in rows.run(names)]
     text = table(plan, out)
