@@ -237,9 +237,11 @@ class _Here:
         self._todo: deque[tuple[int, Any]] = deque()
 
     def submit(self, ticket: int, job: Any) -> None:  # noqa: ANN401
+        """See `_Backend`."""
         self._todo.append((ticket, job))
 
     def answer(self, timeout_s: float | None) -> _Answer | None:
+        """See `_Backend`."""
         ticket, job = self._todo.popleft()
         if self._work is None:
             self._work = self._make()
@@ -251,6 +253,7 @@ class _Here:
             _asked.remove(stop)
 
     def close(self, *, asked: bool) -> None:
+        """See `_Backend`."""
         _close(self._work)
 
 
@@ -286,11 +289,13 @@ class _Processes:
         self._jobs: dict[int, Any] = {}
 
     def submit(self, ticket: int, job: Any) -> None:  # noqa: ANN401
+        """See `_Backend`."""
         self._jobs[ticket] = job
         self._queue.append((ticket, job))
         self._hand_out()
 
     def answer(self, timeout_s: float | None) -> _Answer | None:
+        """See `_Backend`."""
         by_connection = {worker.connection: worker for worker in self._workers}
         for ready in wait(list(by_connection), timeout_s):
             worker = by_connection[ready]  # type: ignore[index]
@@ -309,6 +314,7 @@ class _Processes:
         return None
 
     def close(self, *, asked: bool) -> None:
+        """See `_Backend`."""
         self._stop.set()
         for worker in self._workers:
             with suppress(OSError):
@@ -455,12 +461,14 @@ class _Cluster:
         self._busy: dict[Any, tuple[int, Any]] = {}
 
     def submit(self, ticket: int, job: Any) -> None:  # noqa: ANN401
+        """See `_Backend`."""
         if not self._idle:
             self._idle.append(self._ray.remote(**self._options)(_Actor).remote(self._make))
         actor = self._idle.pop()
         self._busy[actor.work.remote(job)] = (ticket, actor)
 
     def answer(self, timeout_s: float | None) -> _Answer | None:
+        """See `_Backend`."""
         ready, _ = self._ray.wait(list(self._busy), num_returns=1, timeout=timeout_s)
         if not ready:
             return None
@@ -477,6 +485,7 @@ class _Cluster:
         return _Answer(ticket, result)
 
     def close(self, *, asked: bool) -> None:
+        """See `_Backend`."""
         for actor in [*self._idle, *(actor for _, actor in self._busy.values())]:
             self._ray.kill(actor)
 

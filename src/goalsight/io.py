@@ -29,7 +29,8 @@ SEAL = "seal"
 """Name under which an object of ours keeps a checksum of itself."""
 NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK})
 """What a file system answers that cannot give this file a second name there."""
-
+NO_LOCKS = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EBADF})
+"""What a file system answers that cannot lock a folder; some network file systems say EBADF."""
 
 # -- names -----------------------------------------------------------------------------------
 
@@ -294,7 +295,7 @@ class FolderLock:
             self.release()
             raise busy from None
         except OSError as error:
-            if error.errno not in {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}:
+            if error.errno not in NO_LOCKS:
                 self.release()
                 raise
         if not _is_still(self._descriptor, path):
