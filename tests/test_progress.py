@@ -1,20 +1,37 @@
-"""One bar for everything that takes long; what is short or quiet draws nothing."""
+"""A bar is for work that takes long, and for somebody who looks on."""
 
 from __future__ import annotations
 
 import time
 
 import pytest
+from tests.clock import Clock
 
-from goalsight.progress import progress_bar, silent, styled_bar
+from goalsight.progress import progress_bar, styled_bar
 
 
-def test_short_work_draws_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress_bar("Counting") as report:
-        for done in range(5):
-            report(done, 4)
-    silent(1, 2)
-    assert capsys.readouterr() == ("", "")
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], took: float) -> str:
+    clock = Clock()
+    monkeypatch.setattr("goalsight.progress.time", clock)
+    with progress_bar("Reading") as report:
+        clock.sleep(took)
+        report(1, 2)
+    return capsys.readouterr().err
+
+
+def test_a_bar_shows_after_two_seconds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # stands for a terminal
+    assert said(monkeypatch, capsys, took=1.9) == ""
+    assert "Reading" in said(monkeypatch, capsys, took=2.1)
+
+
+def test_a_log_shows_no_bar_however_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It left an empty line there: what was one line on a quick machine were two on a slow one."""
+    assert said(monkeypatch, capsys, took=3600) == ""
 
 
 def test_a_bar_says_what_is_counted_and_how_much_on_stderr_alone(
