@@ -16,11 +16,11 @@ import goalsight
 from benchmarks.timing import Measurement, Turn, beside, clocked, in_turns, run, show
 from goalsight.data import Dataset, Windows, open_dataset
 from goalsight.data.episode import Episode
-from goalsight.data.files import sha256_of
 from goalsight.data.format import Provenance
 from goalsight.data.video import Reader, VideoWriter, read_frames_at
 from goalsight.data.writer import DatasetWriter
 from goalsight.errors import UserError
+from goalsight.io import sha256_of
 
 READERS: tuple[Reader, ...] = ("decord", "pyav")
 DECODED_CLIPS = 24

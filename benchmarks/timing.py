@@ -18,8 +18,8 @@ import torch
 
 from goalsight.cli.errors import explain
 from goalsight.cli.parsing import parse
-from goalsight.data import delayed_bar
 from goalsight.errors import UserError
+from goalsight.progress import progress_bar
 from goalsight.provenance import hardware
 
 Turn = Callable[[], float]
@@ -108,7 +108,7 @@ def in_turns(
     if rounds < 1:
         raise UserError(f"give at least 1 round, got {rounds}")
     found: dict[str, list[float]] = {name: [] for name in turns}
-    with delayed_bar(what, "rounds") as report:
+    with progress_bar(what, "rounds") as report:
         for number in range(warm_up + rounds):
             for name, turn in turns.items():
                 found[name].append(1e3 * turn())
