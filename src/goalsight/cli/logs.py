@@ -17,7 +17,7 @@ def import_(
     source: Path,
     *,
     out: Path,
-    format: Literal["auto", "lerobot", "hdf5", "npz", "minari", "folder"] = "auto",  # noqa: A002
+    format: Literal["auto", "lerobot", "hdf5", "npz", "minari", "aloha", "folder"] = "auto",  # noqa: A002
     camera: str | None = None,
     action: str | None = None,
     state: str | None = None,
@@ -42,8 +42,8 @@ def import_(
     Args:
         source: File or folder of the log.
         out: Folder of the dataset.
-        format: What the log is; auto looks. hdf5 is robomimic's layout, npz OGBench's, folder
-            holds NAME.mp4 and NAME.csv.
+        format: What the log is; auto looks. hdf5 is robomimic's layout, aloha one HDF5 file an
+            episode, npz OGBench's or D4RL's, folder holds NAME.mp4 and NAME.csv.
         camera: Key of the camera, if there are several; its last part is enough.
         action: Feature that is the action; columns separated by commas for a folder.
         state: Features or columns, separated by commas, that become proprio; none for no proprio.

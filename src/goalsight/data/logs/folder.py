@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.data.logs.pictures import exactly, video_facts, video_frames
 from goalsight.data.logs.source import (
     Frame,
     Keys,
@@ -20,10 +20,19 @@ from goalsight.data.logs.source import (
     require_keys,
     split_keys,
 )
+from goalsight.data.logs.videos import pick_frames, video_facts
 from goalsight.errors import DatasetError
 
 TIME = "timestamp"
 SUCCESS = ("success", "next.success")
+VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".avi", ".webm")
+"""Suffixes of videos, in capitals or not."""
+SEPARATORS = (";", "\t", ",")
+"""Between the cells of a table; where it is no comma, a number may have a decimal comma."""
+UNITS = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}
+"""What a clock may count instead of seconds, by how many make one."""
+AGREE = 0.02
+"""How far two clocks of one recording may be apart, as a share, beside half a row at each end."""
 
 
 class FolderLog(Log):
@@ -38,12 +47,11 @@ class FolderLog(Log):
             DatasetError: if a video has no table or the tables have different columns.
         """
         self.path = path
-        self._tables = sorted(path.glob("*.csv"))
+        files = sorted(file for file in path.iterdir() if not file.name.startswith("."))
+        self._tables = [file for file in files if file.suffix.lower() == ".csv"]
         if not self._tables:
             raise DatasetError(f"{path} has no .csv; a folder log is NAME.mp4 and NAME.csv")
-        for video in sorted(path.glob("*.mp4")):
-            if not video.with_suffix(".csv").is_file():
-                raise DatasetError(f"{video} has no table beside it: {video.stem}.csv is missing")
+        self._videos = _by_table(files, self._tables)
         self._columns = list(_read_table(self._tables[0]))
         self.camera = keys.camera or "video"
         self.action_key = "action"
@@ -57,13 +65,15 @@ class FolderLog(Log):
                 f"{self._tables[0]} has no column that begins with 'action'; name some with "
                 f"--action: {', '.join(known)}"
             )
-        self.episodes = []
+        self.episodes, spans = [], []
         for table in self._tables:
             columns = _read_table(table)
             if list(columns) != known:
                 raise DatasetError(f"{table} has other columns than {self._tables[0].name}")
             self.episodes.append(LogEpisode(table.stem, len(columns[known[0]])))
-        self.fps = self._rate()
+            if TIME in columns and len(columns[TIME]) > 1:
+                spans.append((len(columns[TIME]) - 1, float(np.ptp(columns[TIME]))))
+        self.fps = self._rate(spans)
 
     def rows(self, index: int) -> Rows:
         """See `Log.rows`."""
@@ -85,14 +95,25 @@ class FolderLog(Log):
 
     def frames(self, index: int) -> Iterator[Frame]:
         """See `Log.frames`."""
-        video = self._tables[index].with_suffix(".mp4")
-        yield from exactly(video_frames(video), self.episodes[index].length, str(video))
+        video, length = self._video(index), self.episodes[index].length
+        count = len(video_facts(video).times)
+        if count != length:
+            wrong = "longer" if count > length else "cut short"
+            raise DatasetError(
+                f"{video} has {count} frames where the log has {length} rows: the video is "
+                f"{wrong} than its table, or belongs to another; make it one frame a row, or "
+                f"leave it out with --skip {self.episodes[index].name}"
+            )
+        yield from pick_frames(video, np.arange(length), str(video))
 
-    def whole_video(self, index: int) -> Path | None:
-        """The mp4 if it is H.264 with full chroma, as this package writes it."""
-        video = self._tables[index].with_suffix(".mp4")
-        codec, pixels, *_ = video_facts(video)
-        return video if (codec, pixels) == ("h264", "yuv444p") else None
+    def _video(self, index: int) -> Path:
+        table = self._tables[index]
+        if table not in self._videos:
+            raise DatasetError(
+                f"{table} has no video beside it: {table.stem}.mp4 is missing; leave it out with "
+                f"--skip {table.stem}"
+            )
+        return self._videos[table]
 
     def _choose(self, wanted: str | None, prefix: str) -> list[str]:
         """Columns asked for, or those that begin with a word."""
@@ -101,27 +122,78 @@ class FolderLog(Log):
             return chosen
         return [name for name in self._columns if name.startswith(prefix)]
 
-    def _rate(self) -> float | None:
-        """Rows per second by the timestamps of the first table, or by its video."""
-        columns = _read_table(self._tables[0])
-        if TIME in columns and len(columns[TIME]) > 1:
-            gap = float(np.median(np.diff(columns[TIME])))
-            if not gap > 0:
-                raise DatasetError(f"{self._tables[0]}: column {TIME!r} [s] does not count up")
-            return round(1 / gap, 3)
-        return video_facts(self._tables[0].with_suffix(".mp4"))[-1]
+    def _rate(self, spans: list[tuple[int, float]]) -> float | None:
+        """Rows per second: those of the video where the timestamps agree with it, else None.
+
+        Args:
+            spans: steps between rows, and seconds from the first to the last, of every table.
+        """
+        film = video_facts(self._videos[self._tables[0]]).rate if self._videos else None
+        if not spans:
+            return film
+        steps, lasted = (sum(part) for part in zip(*spans, strict=True))
+        if not lasted > 0:
+            raise DatasetError(f"{self._tables[0]}: column {TIME!r} [s] does not count up")
+        self._clock = steps / lasted
+        if film is None:
+            return round(self._clock, 3)
+        if _agree(steps, lasted * film, len(spans)):
+            return film
+        self.rate_doubt = (
+            f"{self.path}: column {TIME!r} [s] says {self._clock:.4g} rows a second, the videos "
+            f"{film:g}"
+        )
+        units = [u for many, u in UNITS.items() if _agree(steps, lasted / many * film, len(spans))]
+        if units:
+            self.rate_doubt += f": it seems to count {units[0]}; make it seconds, or"
+        else:
+            self.rate_doubt += ";"
+        self.rate_doubt += f" say which is right, as in --source-hz {film:g}"
+        return None
 
     def _check_times(self, path: Path, columns: dict[str, NDArray[np.float64]]) -> None:
-        if TIME not in columns or self.fps is None or len(columns[TIME]) < 2:
+        """Refuse a step that is over half a row too long or short, and another rate."""
+        if TIME not in columns or len(columns[TIME]) < 2:
             return
-        wrong = np.flatnonzero(np.abs(np.diff(columns[TIME]) * self.fps - 1) > 0.5)
+        steps, fps = np.diff(columns[TIME]), self.fps or self._clock
+        wrong = np.flatnonzero(~(np.abs(steps * fps - 1) <= 0.5))
         if len(wrong):
             row = int(wrong[0]) + 1
             raise DatasetError(
-                f"{path}: row {row} is {columns[TIME][row] - columns[TIME][row - 1]:.3f} s after "
-                f"the one before, at {self.fps:g} rows a second; frames are missing or the rate "
-                "changes: leave the episode out with --skip NAME"
+                f"{path}: row {row} is {steps[row - 1]:.3f} s after the one before, at {fps:g} "
+                "rows a second; frames are missing or the rate changes: leave the episode out "
+                f"with --skip {path.stem}"
             )
+        if not _agree(len(steps), float(steps.sum()) * fps, 1):
+            raise DatasetError(
+                f"{path}: {len(steps) + 1} rows last {steps.sum():.3f} s, at {fps:g} rows a second "
+                f"in the whole log; leave the episode out with --skip {path.stem}"
+            )
+
+
+def _agree(steps: int, counted: float, tables: int) -> bool:
+    """Whether so many steps may be as many as a clock counts, a row more or less in each table."""
+    return abs(steps - counted) <= tables + AGREE * steps
+
+
+def _by_table(files: Sequence[Path], tables: Sequence[Path]) -> dict[Path, Path]:
+    """The video of each table that has one.
+
+    Raises:
+        DatasetError: if a video has no table, or a table two videos.
+    """
+    named = {table.stem: table for table in tables}
+    found: dict[Path, Path] = {}
+    for video in files:
+        if video.suffix.lower() not in VIDEOS:
+            continue
+        table = named.get(video.stem)
+        if table is None:
+            raise DatasetError(f"{video} has no table beside it: {video.stem}.csv is missing")
+        if table in found:
+            raise DatasetError(f"{table} has two videos: {found[table].name} and {video.name}")
+        found[table] = video
+    return found
 
 
 def _read_table(path: Path) -> dict[str, NDArray[np.float64]]:
@@ -132,7 +204,10 @@ def _read_table(path: Path) -> dict[str, NDArray[np.float64]]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            head, *body = list(csv.reader(file)) or [[]]
+            text = file.read()
+        first = text.partition("\n")[0]
+        mark = next((mark for mark in SEPARATORS if mark in first), ",")
+        head, *body = list(csv.reader(io.StringIO(text, newline=""), delimiter=mark)) or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path} cannot be read as a table ({error})") from None
     head = [name.strip() for name in head]
@@ -146,7 +221,8 @@ def _read_table(path: Path) -> dict[str, NDArray[np.float64]]:
                 f"{path}: row {number} has {len(row)} cells where the first line names {len(head)}"
             )
         for axis, cell in enumerate(row):
-            values[number, axis] = _number(cell, f"{path}: row {number}, column {head[axis]!r}")
+            plain = cell if mark == "," else cell.replace(",", ".")
+            values[number, axis] = _number(plain, f"{path}: row {number}, column {head[axis]!r}")
     return {name: values[:, axis] for axis, name in enumerate(head)}
 
 

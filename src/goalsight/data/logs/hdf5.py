@@ -1,4 +1,4 @@
-"""HDF5 logs: robomimic's `data/demo_N` and Minari's `episode_N`."""
+"""HDF5 logs: robomimic's `data/demo_N`, Minari's `episode_N`, and ALOHA's one file an episode."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from goalsight.data.logs.source import (
     LogEpisode,
     Rows,
     check_rows,
-    choose_camera,
+    choose_array,
     join_columns,
     names_for,
     require_keys,
@@ -28,12 +28,19 @@ from goalsight.data.logs.source import (
 from goalsight.errors import DatasetError, UserError
 from goalsight.io import read_json
 
+UNREADABLE = (OSError, RuntimeError, ValueError, KeyError)
+"""What h5py raises where a file is damaged."""
+HDF5 = (".hdf5", ".h5")
+"""Suffixes, in capitals or not."""
 FRAMES_AT_ONCE = 64
 """Frames read together."""
 
 
 class _Hdf5Log(Log):
-    """What the two have in common: episodes are groups, features the arrays inside."""
+    """What they have in common: episodes are groups, features the arrays inside."""
+
+    usual_action = "actions"
+    """Key of the action if none is asked for."""
 
     def __init__(self, path: Path, file: Path, keys: Keys) -> None:
         self.path, self._path = path, file
@@ -41,21 +48,27 @@ class _Hdf5Log(Log):
         self._groups = self._find_groups()
         if not self._groups:
             raise DatasetError(f"{file} has no episodes of the {self.format} layout")
-        first = self._features(0)
-        cameras = [key for key, array in first.items() if _is_pictures(array)]
-        numbers = [key for key, array in first.items() if array.ndim <= 2 and _is_number(array)]
-        self.camera = choose_camera(keys.camera, cameras, file)
-        self.action_key = keys.action or "actions"
-        self._states = self._default_states(numbers, keys)
-        self._truth = split_keys(keys.truth) or []
-        require_keys([*self._states, *self._truth], numbers, "feature", file)
-        self.action_names = names_for("action", self._actions(0).shape[1])
-        self.proprio_names = [n for key in self._states for n in names_for(key, _wide(first[key]))]
-        lengths = [len(self._array(group, self.action_key)) for group in self._groups]
+        self.action_key = keys.action or self.usual_action
+        lengths = [self._length(index) for index in range(len(self._groups))]
         self.episodes = [
             LogEpisode(group.rpartition("/")[2], length)
             for group, length in zip(self._groups, lengths, strict=True)
         ]
+        # An episode that was given up is none; it is left out with --skip.
+        shown = next((index for index, length in enumerate(lengths) if length), 0)
+        actions = self._array(shown, self.action_key)
+        first = self._features(shown)
+        self.camera = choose_array(
+            keys.camera, {key: (array.shape, array.dtype) for key, array in first.items()}, file
+        )
+        numbers = [key for key, array in first.items() if array.ndim <= 2 and _is_number(array)]
+        self._states = self._default_states(numbers, keys)
+        self._truth = split_keys(keys.truth) or []
+        require_keys([*self._states, *self._truth], numbers, "feature", file)
+        if not _is_number(actions) or actions.ndim > 2 or not actions.size:
+            raise DatasetError(f"{self._where(shown)}: {self.action_key} is not (steps, numbers)")
+        self.action_names = names_for("action", _wide(actions))
+        self.proprio_names = [n for key in self._states for n in names_for(key, _wide(first[key]))]
 
     def rows(self, index: int) -> Rows:
         """See `Log.rows`."""
@@ -65,11 +78,12 @@ class _Hdf5Log(Log):
 
         def read(key: str) -> NDArray[np.float32]:
             # One row more than actions: the observation after the last action.
-            values = np.asarray(features[key][:length], np.float32)
+            values = self._read(index, features[key], slice(length)).astype(np.float32)
             return values.reshape(len(values), -1)
 
+        actions = self._read(index, self._array(index, self.action_key)).astype(np.float64)
         rows = Rows(
-            actions=self._actions(index),
+            actions=actions.reshape(len(actions), -1),
             proprio=join_columns([read(key) for key in self._states], length),
             success=self._success(index)[:length],
             truth={key.replace("/", "."): read(key) for key in self._truth},
@@ -84,10 +98,11 @@ class _Hdf5Log(Log):
         pictures = features[self.camera]
         if len(pictures) not in {length, length + 1}:
             raise DatasetError(
-                f"{where}: {self.camera} has {len(pictures)} frames for {length} actions"
+                f"{where}: {self.camera} has {len(pictures)} frames for {length} actions; leave "
+                f"it out with --skip {self.episodes[index].name}"
             )
         for first in range(0, length, FRAMES_AT_ONCE):
-            yield from pictures[first : min(first + FRAMES_AT_ONCE, length)]
+            yield from self._read(index, pictures, slice(first, min(first + FRAMES_AT_ONCE, length)))
 
     def close(self) -> None:
         """See `Log.close`."""
@@ -109,19 +124,36 @@ class _Hdf5Log(Log):
     def _success(self, index: int) -> NDArray[np.bool_]:
         """(L,) whether the task was solved."""
 
-    def _array(self, group: str, key: str) -> Any:  # noqa: ANN401  (h5py.Dataset)
-        found = self._file[group]
+    def _group(self, index: int) -> Any:  # noqa: ANN401  (h5py.Group)
+        """The group of an episode."""
+        return self._file[self._groups[index]]
+
+    def _length(self, index: int) -> int:
+        """Rows of an episode; 0 if it holds no actions."""
+        array = self._group(index).get(self.action_key)
+        return len(array) if getattr(array, "shape", ()) else 0
+
+    def _array(self, index: int, key: str) -> Any:  # noqa: ANN401  (h5py.Dataset)
+        found = self._group(index)
         if key not in found:
-            known = ", ".join(sorted(found))
-            raise DatasetError(f"{self._path}, {group}: no {key!r}; there is: {known}")
+            known = ", ".join(sorted(found)) or "nothing"
+            raise DatasetError(f"{self._where(index)}: no {key!r}; there is: {known}")
         return found[key]
 
-    def _actions(self, index: int) -> NDArray[np.float64]:
-        array = self._array(self._groups[index], self.action_key)
-        values = np.asarray(array, np.float64) if _is_number(array) else np.empty((0, 0))
-        if values.ndim > 2 or not values.size:
-            raise DatasetError(f"{self._where(index)}: {self.action_key} is not (steps, numbers)")
-        return values.reshape(len(values), -1)
+    def _read(self, index: int, array: Any, rows: slice = slice(None)) -> NDArray[Any]:  # noqa: ANN401
+        """Rows of an array.
+
+        Raises:
+            DatasetError: if they are damaged.
+        """
+        try:
+            return np.asarray(array[rows])
+        except UNREADABLE as error:
+            raise DatasetError(
+                f"{self._where(index)}: {array.name} cannot be read ({error}); the file is "
+                "damaged: restore it, or leave the episode out with --skip "
+                f"{self.episodes[index].name}"
+            ) from None
 
     def _where(self, index: int) -> str:
         return f"{self._path}, {self._groups[index]}"
@@ -149,7 +181,7 @@ class RobomimicLog(_Hdf5Log):
         return [f"data/{name}" for name in sorted(names, key=_number)]
 
     def _features(self, index: int) -> dict[str, Any]:
-        return _leaves(self._array(self._groups[index], "obs"))
+        return _leaves(self._array(index, "obs"))
 
     def _default_states(self, numbers: Sequence[str], keys: Keys) -> list[str]:
         wanted = split_keys(keys.state)
@@ -157,9 +189,8 @@ class RobomimicLog(_Hdf5Log):
 
     def _success(self, index: int) -> NDArray[np.bool_]:
         """Sparse rewards are successes; others say nothing about it."""
-        group = self._file[self._groups[index]]
-        length = len(group[self.action_key])
-        rewards = np.asarray(group["rewards"]) if "rewards" in group else np.zeros(length)
+        group, length = self._group(index), self._length(index)
+        rewards = self._read(index, group["rewards"]) if "rewards" in group else np.zeros(length)
         sparse = rewards.shape == (length,) and np.isin(rewards, (0, 1)).all()
         return rewards > 0 if sparse else np.zeros(length, np.bool_)
 
@@ -193,7 +224,7 @@ class MinariLog(_Hdf5Log):
         return sorted(names, key=_number)
 
     def _features(self, index: int) -> dict[str, Any]:
-        seen = self._array(self._groups[index], "observations")
+        seen = self._array(index, "observations")
         return _leaves(seen) if hasattr(seen, "keys") else {"observations": seen}
 
     def _default_states(self, numbers: Sequence[str], keys: Keys) -> list[str]:
@@ -203,14 +234,91 @@ class MinariLog(_Hdf5Log):
 
     def _success(self, index: int) -> NDArray[np.bool_]:
         """`infos/success` or `infos/is_success`, which may begin with the reset's."""
-        group = self._file[self._groups[index]]
-        length = len(group[self.action_key])
-        infos = group.get("infos")
+        length, infos = self._length(index), self._group(index).get("infos")
         for name in ("success", "is_success"):
             if hasattr(infos, "keys") and name in infos:
-                solved: NDArray[np.bool_] = np.asarray(infos[name]).reshape(-1) > 0
+                solved: NDArray[np.bool_] = self._read(index, infos[name]).reshape(-1) > 0
                 return solved[-length:] if len(solved) >= length else np.zeros(length, np.bool_)
         return np.zeros(length, np.bool_)
+
+
+class AlohaLog(_Hdf5Log):
+    """ACT's and ALOHA's: an episode a file, `action`, `observations/{qpos, images/KEY}`."""
+
+    format = "aloha"
+    fps = None
+    usual_action = "action"
+
+    def __init__(self, path: Path, keys: Keys) -> None:
+        """Open a file, or the first of a folder.
+
+        Raises:
+            DatasetError: if it is damaged, of another layout, or lacks what is asked for.
+            UserError: if h5py is not installed.
+        """
+        self._files = hdf5_files(path) if path.is_dir() else [path]
+        if not self._files:
+            raise DatasetError(f"{path} has no .hdf5")
+        self._now = 0
+        super().__init__(path, self._files[0], keys)
+
+    def _find_groups(self) -> list[str]:
+        return [file.stem for file in self._files]
+
+    def _group(self, index: int) -> Any:  # noqa: ANN401
+        if index != self._now:
+            self._file.close()
+            self._file, self._now = open_hdf5(self._files[index]), index
+        return self._file
+
+    def _features(self, index: int) -> dict[str, Any]:
+        found = _leaves(self._array(index, "observations"))
+        packed = [key for key, array in found.items() if "images/" in key and array.ndim < 3]
+        if packed:
+            raise DatasetError(
+                f"{self._where(index)}: {packed[0]} holds compressed pictures, of which it is not "
+                "said whether red or blue comes first; write them as uint8 (steps, height, width, "
+                "3) RGB"
+            )
+        return found
+
+    def _default_states(self, numbers: Sequence[str], keys: Keys) -> list[str]:
+        wanted = split_keys(keys.state)
+        return [key for key in numbers if key == "qpos"] if wanted is None else wanted
+
+    def _success(self, index: int) -> NDArray[np.bool_]:
+        """Nothing is said of it."""
+        return np.zeros(self._length(index), np.bool_)
+
+    def _where(self, index: int) -> str:
+        return str(self._files[index])
+
+
+def hdf5_files(folder: Path) -> list[Path]:
+    """HDF5 files of a folder by number, `episode_2` before `episode_10`."""
+    files = [file for file in folder.iterdir() if file.suffix.lower() in HDF5]
+    return sorted(files, key=lambda file: _number(file.stem))
+
+
+def hdf5_layout(path: Path) -> str:
+    """Name of the format of an HDF5 file, by what it holds.
+
+    Raises:
+        UserError: if h5py is not installed.
+        DatasetError: if the file is damaged, or of no known layout; says what was looked for.
+    """
+    with open_hdf5(path) as file:
+        names = list(file)
+        if "data" in names:
+            return RobomimicLog.format
+        if "observations" in names and "action" in names:
+            return AlohaLog.format
+        if any(re.fullmatch(r"episode_\d+", name) for name in names):
+            return MinariLog.format
+    raise DatasetError(
+        f"{path} is HDF5 of no known layout: looked for data/demo_N (robomimic), action and "
+        f"observations (ALOHA), episode_N (Minari); there is: {', '.join(names) or 'nothing'}"
+    )
 
 
 def open_hdf5(path: Path) -> Any:  # noqa: ANN401  (h5py.File)
@@ -259,10 +367,6 @@ def _leaves(group: Any) -> dict[str, Any]:  # noqa: ANN401  (h5py.Group)
 
     group.visititems(visit)
     return found
-
-
-def _is_pictures(array: Any) -> bool:  # noqa: ANN401
-    return array.dtype == np.uint8 and array.ndim in {3, 4} and min(array.shape[1:3]) > 0
 
 
 def _is_number(array: Any) -> bool:  # noqa: ANN401

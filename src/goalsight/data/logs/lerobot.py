@@ -6,7 +6,6 @@ porting from v2.1.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from goalsight.data import format as layout
-from goalsight.data.logs.lerobot_index import Entry, read_index, read_parquet
-from goalsight.data.logs.pictures import exactly, span_frames, video_facts, video_frames
+from goalsight.data.logs.lerobot_index import Entry, read_index
+from goalsight.data.logs.lerobot_rows import RowStore, plain, row_times
+from goalsight.data.logs.pictures import open_picture
 from goalsight.data.logs.source import (
     Frame,
     Keys,
@@ -31,6 +31,7 @@ from goalsight.data.logs.source import (
     require_keys,
     split_keys,
 )
+from goalsight.data.logs.videos import match_times, pick_frames, video_facts
 from goalsight.errors import DatasetError
 from goalsight.io import inside, read_json
 
@@ -61,7 +62,8 @@ class LeRobotLog(Log):
         self._features = _features(info, path)
         cameras = [k for k, feature in self._features.items() if feature["dtype"] in PICTURES]
         self.camera = choose_camera(keys.camera, cameras, path)
-        self._is_video = self._features[self.camera]["dtype"] == "video"
+        _refuse_depth(self._features[self.camera], self.camera, path)
+        is_video = self._features[self.camera]["dtype"] == "video"
         self.action_key = keys.action or layout.ACTION
         numbers = [k for k, feature in self._features.items() if feature["dtype"] in NUMBERS]
         require_keys([self.action_key], numbers, "feature", path)
@@ -71,19 +73,23 @@ class LeRobotLog(Log):
         self.action_names = self._names(self.action_key)
         self.proprio_names = [name for key in self._states for name in self._names(key)]
         self.fps = float(info["fps"])
-        self._entries = read_index(path, info, self.camera if self._is_video else None)
+        self._entries = read_index(path, info, self.camera if is_video else None)
         self.episodes = [LogEpisode(e.name, e.length, e.tasks) for e in self._entries]
+        self._rows = RowStore(path)
+        self._check_total(info.get("total_episodes"))
         self.bounds = self._declared_bounds()
-        self._open: tuple[Path, pa.Table] | None = None
+        self._own = any((path / mark).is_file() for mark in (EXPORTED, layout.PROVENANCE))
 
     def rows(self, index: int) -> Rows:
         """See `Log.rows`."""
         entry = self._entries[index]
-        table = self._table(entry)
+        table = self._rows.take(entry)
         where = f"{entry.data}, {entry.name}"
+        row_times(table, self.fps, where, entry.name)  # a gap in an episode is damage
 
         def read(key: str) -> NDArray[Any]:
-            return _matrix(table, key, _width(self._features[key]), where)
+            feature = self._features.get(key)  # a column that info.json forgets is one all the same
+            return _matrix(table, key, None if feature is None else _width(feature), where)
 
         solved = np.zeros(entry.length, np.bool_)
         if layout.SUCCESS in table.column_names:
@@ -103,39 +109,50 @@ class LeRobotLog(Log):
     def frames(self, index: int) -> Iterator[Frame]:
         """See `Log.frames`."""
         entry = self._entries[index]
-        if not self._is_video:
+        if entry.video is None:
             yield from self._pictures(entry)
             return
-        assert entry.video is not None
-        assert self.fps is not None
-        if entry.alone:
-            found = video_frames(entry.video)
-        else:
-            found = span_frames(entry.video, entry.start, entry.length, self.fps)
-        yield from exactly(found, entry.length, f"{entry.video}, {entry.name}")
+        where = f"{entry.video}, {entry.name}"
+        wanted = self._frame_numbers(entry, entry.video, where)
+        yield from pick_frames(entry.video, wanted, where)
 
     def whole_video(self, index: int) -> Path | None:
-        """The episode's own mp4 if it is H.264 with full chroma, as this package writes it."""
+        """The episode's own mp4 if this package wrote it, so that every reader agrees on it."""
         entry = self._entries[index]
-        if entry.video is None or not entry.alone:
+        if entry.video is None or not entry.alone or not self._own:
             return None
-        codec, pixels, *_ = video_facts(entry.video)
-        return entry.video if (codec, pixels) == ("h264", "yuv444p") else None
+        facts = video_facts(entry.video)
+        ours = (facts.codec, facts.pixels, len(facts.times)) == ("h264", "yuv444p", entry.length)
+        return entry.video if ours and facts.even and facts.upright else None
 
-    def _pictures(self, entry: Entry) -> Iterator[Frame]:
+    def _frame_numbers(self, entry: Entry, video: Path, where: str) -> NDArray[np.int64]:
+        """(L,) numbers of an episode's frames in its video.
+
+        Where the video has as many frames as its episodes have rows, the rows before say it: the
+        times of the list drift. Else a row's frame is the one that is shown at its time, as
+        LeRobot itself reads.
+        """
+        facts = video_facts(video)
+        if len(facts.times) == entry.shared:
+            return np.arange(entry.before, entry.before + entry.length)
+        if entry.overlaps:
+            raise DatasetError(
+                f"{where}: the list of episodes puts {entry.overlaps} at the same place of the "
+                f"video; mend the list, or leave it out with --skip {entry.name}"
+            )
+        times = entry.start + row_times(self._rows.take(entry), self.fps, where, entry.name)
+        return match_times(facts, times, self.fps, where)
+
+    def _pictures(self, entry: Entry) -> Iterator[NDArray[Any]]:
         """Frames kept as encoded pictures in the parquet, or as files beside it."""
-        from PIL import Image
-
-        for cell in self._table(entry).column(self.camera).to_pylist():
+        for cell in self._rows.take(entry).column(self.camera).to_pylist():
             content = cell.get("bytes") if isinstance(cell, dict) else None
             try:
-                source = io.BytesIO(content) if content else self._picture(entry, cell["path"])
-                with Image.open(source) as picture:
-                    yield np.array(picture.convert("RGB"), np.uint8)
+                yield open_picture(content or self._picture(entry, cell["path"]))
             except (OSError, KeyError, TypeError) as error:
                 raise DatasetError(
                     f"{entry.data}, {entry.name}: a picture of {self.camera!r} cannot be read "
-                    f"({error})"
+                    f"({error}); leave it out with --skip {entry.name}"
                 ) from None
 
     def _picture(self, entry: Entry, name: object) -> Path:
@@ -149,21 +166,21 @@ class LeRobotLog(Log):
             error=DatasetError,
         )
 
-    def _table(self, entry: Entry) -> pa.Table:
-        """Rows of an episode; the file that holds it is kept for the next."""
-        if self._open is None or self._open[0] != entry.data:
-            self._open = (entry.data, read_parquet(entry.data))
-        table = self._open[1]
-        if "episode_index" in table.column_names:
-            mine = np.flatnonzero(table.column("episode_index").to_numpy() == entry.number)
-            if len(mine):
-                table = table.slice(int(mine[0]), len(mine))
-        if table.num_rows != entry.length:
+    def _check_total(self, total: object) -> None:
+        """Episodes that have rows and are not listed are not lost without a word.
+
+        What info.json counts is a summary that outlives a deletion, and no more than that.
+        """
+        listed = {entry.number for entry in self._entries}
+        if not isinstance(total, int) or total <= len(listed):
+            return
+        lost = [number for number in self._rows.numbers() if number not in listed]
+        if lost:
             raise DatasetError(
-                f"{entry.data} has {table.num_rows} rows of {entry.name} where the metadata "
-                f"counts {entry.length}"
+                f"{self.path / 'meta'} lists {len(listed)} episodes where info.json counts "
+                f"{total}, and the data hold episode {lost[0]}, which is not listed; restore the "
+                "list"
             )
-        return table
 
     def _names(self, key: str) -> list[str]:
         feature = self._features[key]
@@ -193,6 +210,17 @@ def _features(info: dict[str, Any], path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _refuse_depth(feature: dict[str, Any], key: str, path: Path) -> None:
+    """A video that says of itself that it is depth is no picture, whatever its format."""
+    said = feature.get("info")
+    marks = ("is_depth_map", "video.is_depth_map")
+    if isinstance(said, dict) and any(said.get(mark) for mark in marks):
+        raise DatasetError(
+            f"{path}: {key!r} is depth, not colour; choose another camera with --camera, or write "
+            "it as 8-bit pictures first"
+        )
+
+
 def _states(keys: Keys, numbers: list[str]) -> list[str]:
     wanted = split_keys(keys.state)
     if wanted is not None:
@@ -219,22 +247,20 @@ def _flat(names: object) -> list[str]:
     return [name for part in parts for name in _flat(part)] if isinstance(parts, list) else []
 
 
-def _matrix(table: pa.Table, key: str, width: int, where: str) -> NDArray[Any]:
-    """(L, width) numbers of a column of lists or of plain numbers."""
+def _matrix(table: pa.Table, key: str, width: int | None, where: str) -> NDArray[Any]:
+    """(L, width) numbers of a column of lists or of plain numbers; None takes what is there."""
     if key not in table.column_names:
         known = ", ".join(table.column_names)
         raise DatasetError(f"{where}: no column {key!r}; there are: {known}")
-    column = table.column(key).combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks)
-    while pa.types.is_nested(column.type):
-        if pa.types.is_struct(column.type):
-            raise DatasetError(f"{where}: column {key!r} holds {column.type}, not numbers")
-        column = column.flatten()
-    if len(column) != len(table) * width or column.null_count:
+    try:
+        values = plain(table, key)
+    except DatasetError as error:
+        raise DatasetError(f"{where}: {error}") from None
+    if width is None:
+        width = max(1, len(values) // max(1, len(table)))
+    if len(values) != len(table) * width:
         raise DatasetError(
             f"{where}: column {key!r} must have {width} numbers in each of {len(table)} rows, "
-            f"got {len(column) - column.null_count} in all"
+            f"got {len(values)} in all"
         )
-    values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
     return values.reshape(len(table), width)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +37,17 @@ class Entry:
     """mp4 that holds the frames, perhaps with those of other episodes; None for pictures."""
     start: float
     """Time of the first frame in it [s]."""
-    alone: bool
-    """Whether the video holds nothing else."""
+    before: int = 0
+    """Rows of the episodes that lie before it in the video."""
+    shared: int = 0
+    """Rows of all episodes in the video, its own among them."""
+    overlaps: str = ""
+    """Name of another episode that is said to lie at the same place of the video."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether the video holds nothing else, as far as the list says."""
+        return self.shared == self.length and self.start == 0
 
 
 def read_index(path: Path, info: Mapping[str, Any], camera: str | None) -> list[Entry]:
@@ -62,11 +70,8 @@ def read_index(path: Path, info: Mapping[str, Any], camera: str | None) -> list[
         raise DatasetError(
             f"{path / 'meta'}: the list of episodes is damaged ({error!r})"
         ) from None
-    total = info.get("total_episodes")
-    if not entries or len(entries) != total:
-        raise DatasetError(
-            f"{path / 'meta'} lists {len(entries)} episodes where info.json counts {total}"
-        )
+    if not entries:
+        raise DatasetError(f"{path / 'meta'} lists no episodes")
     return entries
 
 
@@ -89,7 +94,7 @@ def read_parquet(path: Path) -> pa.Table:
 def _read_v2(path: Path, info: Mapping[str, Any], camera: str | None) -> list[Entry]:
     listing = path / "meta" / "episodes.jsonl"
     entries = []
-    for line in _lines(listing):
+    for line in sorted(_lines(listing), key=lambda line: int(line["episode_index"])):
         number = int(line["episode_index"])
         place = {"episode_chunk": number // int(info["chunks_size"]), "episode_index": number}
         video = None
@@ -100,11 +105,11 @@ def _read_v2(path: Path, info: Mapping[str, Any], camera: str | None) -> list[En
                 number=number,
                 name=str(line.get(NAME, f"episode_{number:06d}")),
                 length=int(line["length"]),
-                tasks=tuple(line.get("tasks", ())),
+                tasks=_words(line.get("tasks")),
                 data=_file(path, info, "data_path", **place),
                 video=video,
                 start=0.0,
-                alone=True,
+                shared=int(line["length"]),
             )
         )
     return entries
@@ -113,7 +118,9 @@ def _read_v2(path: Path, info: Mapping[str, Any], camera: str | None) -> list[En
 def _lines(path: Path) -> list[dict[str, Any]]:
     text = read_text(path, error=DatasetError)
     try:
-        return [json.loads(line) for line in text.splitlines() if line]
+        # `splitlines` would also cut at U+2028 and its like, which JSON may hold as they are.
+        lines = text.removeprefix("\ufeff").split("\n")
+        return [json.loads(line) for line in lines if line.strip()]
     except ValueError as error:
         raise DatasetError(f"{path} cannot be read: {error}") from None
 
@@ -128,16 +135,12 @@ def _read_v3(path: Path, info: Mapping[str, Any], camera: str | None) -> list[En
         wanted = [name for name in table.column_names if not name.startswith("stats/")]
         rows += table.select(wanted).to_pylist()
     rows.sort(key=lambda row: int(row["episode_index"]))
-    videos = Counter(_video_place(row, camera) for row in rows) if camera else Counter()
-    return [_v3_entry(path, info, row, camera, videos) for row in rows]
+    entries = [_v3_entry(path, info, row, camera) for row in rows]
+    return entries if camera is None else _placed(entries, float(info["fps"]))
 
 
 def _v3_entry(
-    path: Path,
-    info: Mapping[str, Any],
-    row: Mapping[str, Any],
-    camera: str | None,
-    videos: Mapping[tuple[int, int], int],
+    path: Path, info: Mapping[str, Any], row: Mapping[str, Any], camera: str | None
 ) -> Entry:
     number = int(row["episode_index"])
     data = _file(
@@ -147,23 +150,25 @@ def _v3_entry(
         chunk_index=int(row["data/chunk_index"]),
         file_index=int(row["data/file_index"]),
     )
-    video, start, alone = None, 0.0, False
+    video, start = None, 0.0
     if camera is not None:
-        chunk, file = _video_place(row, camera)
         video = _file(
-            path, info, "video_path", video_key=camera, chunk_index=chunk, file_index=file
+            path,
+            info,
+            "video_path",
+            video_key=camera,
+            chunk_index=int(row[f"videos/{camera}/chunk_index"]),
+            file_index=int(row[f"videos/{camera}/file_index"]),
         )
         start = float(row[f"videos/{camera}/from_timestamp"])
-        alone = videos[(chunk, file)] == 1 and start == 0
     return Entry(
         number=number,
         name=str(row.get(NAME) or f"episode_{number:06d}"),
         length=int(row["length"]),
-        tasks=tuple(row.get("tasks") or ()),
+        tasks=_words(row.get("tasks")),
         data=data,
         video=video,
         start=start,
-        alone=alone,
     )
 
 
@@ -173,5 +178,28 @@ def _file(path: Path, info: Mapping[str, Any], field: str, **values: int | str) 
     return inside(path, name, source=path / INFO, field=field, nested=True, error=DatasetError)
 
 
-def _video_place(row: Mapping[str, Any], camera: str) -> tuple[int, int]:
-    return int(row[f"videos/{camera}/chunk_index"]), int(row[f"videos/{camera}/file_index"])
+def _placed(entries: list[Entry], fps: float) -> list[Entry]:
+    """The same entries, each with what lies before and over it in its video."""
+    videos: dict[Path | None, list[int]] = {}
+    for place, entry in enumerate(entries):
+        videos.setdefault(entry.video, []).append(place)
+    placed = list(entries)
+    for places in videos.values():
+        places.sort(key=lambda place: entries[place].start)
+        shared = sum(entries[place].length for place in places)
+        before, last = 0, None
+        for place in places:
+            entry = entries[place]
+            over = ""
+            if last is not None and last.start + (last.length - 1) / fps > entry.start:
+                over = last.name
+            placed[place] = replace(entry, before=before, shared=shared, overlaps=over)
+            before, last = before + entry.length, entry
+    return placed
+
+
+def _words(tasks: object) -> tuple[str, ...]:
+    """What was to be done, of a list or of one text."""
+    if isinstance(tasks, str):
+        return (tasks,)
+    return tuple(str(task) for task in tasks) if isinstance(tasks, list | tuple) else ()

@@ -1,8 +1,9 @@
-"""OGBench's npz logs: all episodes in one array per feature, `terminals` marks their ends."""
+"""OGBench's and D4RL's npz logs: all episodes in one array per feature, others mark their ends."""
 
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -17,13 +18,19 @@ from goalsight.data.logs.source import (
     LogEpisode,
     Rows,
     check_rows,
-    choose_camera,
+    choose_array,
     join_columns,
     names_for,
     require_keys,
     split_keys,
 )
 from goalsight.errors import DatasetError
+
+
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What a damaged npz may raise."""
+ENDS = ("terminals", "timeouts", "terminations", "truncations", "dones")
+"""Arrays that mark the last row of an episode; a row that any of them marks is one."""
 
 
 class NpzLog(Log):
@@ -45,28 +52,29 @@ class NpzLog(Log):
         self.path = path
         self._zip = _open(path)
         shapes = {name: self._header(name) for name in _members(self._zip)}
-        cameras = [n for n, (shape, kind) in shapes.items() if len(shape) == 4 and kind == "u1"]
-        self.camera = choose_camera(keys.camera, cameras, path)
+        self.camera = choose_array(keys.camera, shapes, path)
         self.action_key = keys.action or "actions"
-        numbers = [
-            n for n, (shape, kind) in shapes.items() if len(shape) <= 2 and kind[0] in "fiub"
-        ]
+        numbers = [n for n, (shape, kind) in shapes.items() if len(shape) in {1, 2} and _counts(kind)]
+        ends = [name for name in ENDS if name in numbers]
+        if not ends:
+            raise DatasetError(
+                f"{path} does not mark where episodes end: looked for {', '.join(ENDS)}; it has: "
+                f"{', '.join(shapes)}"
+            )
         self._states = split_keys(keys.state) or []
         self._truth = split_keys(keys.truth) or []
-        require_keys(
-            [self.action_key, "terminals", *self._states, *self._truth], numbers, "array", path
-        )
+        require_keys([self.action_key, *self._states, *self._truth], numbers, "array", path)
         rows = shapes[self.action_key][0][0]
-        for name in (self.camera, "terminals", *self._states, *self._truth):
-            if shapes[name][0][0] != rows:
+        for name in (self.camera, *ends, *self._states, *self._truth):
+            if shapes[name][0][:1] != (rows,):
                 raise DatasetError(
-                    f"{path}: {name} has {shapes[name][0][0]} rows where {self.action_key} has "
-                    f"{rows}"
+                    f"{path}: {name} has shape {shapes[name][0]} where {self.action_key} has "
+                    f"{rows} rows"
                 )
         self._numbers = {
             name: self._load(name) for name in {self.action_key, *self._states, *self._truth}
         }
-        self._firsts = _firsts(self._load("terminals")[:, 0] > 0)
+        self._firsts = _firsts(np.any([(self._load(name) > 0).any(1) for name in ends], 0))
         self.episodes = [
             LogEpisode(f"episode_{i:06d}", int(length))
             for i, length in enumerate(np.diff(self._firsts))
@@ -92,14 +100,14 @@ class NpzLog(Log):
 
     def frames(self, index: int) -> Iterator[Frame]:
         """See `Log.frames`."""
-        shape, _ = self._header(self.camera)
-        size = int(np.prod(shape[1:]))
+        shape, dtype = self._header(self.camera)
+        size = int(np.prod(shape[1:])) * dtype.itemsize
         first, end = int(self._firsts[index]), int(self._firsts[index + 1])
         stream = self._at(first, size)
         for _ in range(first, end):
             content = self._read(stream, size)
             self._next_row += 1  # before the yield: whoever reads may stop there
-            yield np.frombuffer(content, np.uint8).reshape(shape[1:])
+            yield np.frombuffer(content, dtype).reshape(shape[1:])
 
     def close(self) -> None:
         """See `Log.close`."""
@@ -118,29 +126,31 @@ class NpzLog(Log):
     def _read(self, stream: IO[bytes], size: int) -> bytes:
         try:
             content = stream.read(size)
-        except (OSError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        except UNREADABLE as error:
             raise self._damaged(self.camera, error) from None
         if len(content) != size:
             raise self._damaged(self.camera, "it ends early")
         return content
 
-    def _header(self, name: str) -> tuple[tuple[int, ...], str]:
-        """Shape and kind of an array, such as ((100, 64, 64, 3), "u1")."""
+    def _header(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        """Shape and dtype of an array."""
         try:
             with self._zip.open(f"{name}.npy") as stream:
                 shape, fortran, dtype = _read_header(stream)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise self._damaged(name, error) from None
         if fortran and len(shape) > 2:
-            raise self._damaged(name, "it is stored column by column")
-        return shape, dtype.str[1:]
+            raise self._damaged(
+                name, "it is stored column by column; save np.ascontiguousarray of it instead"
+            )
+        return shape, dtype
 
     def _load(self, name: str) -> NDArray[Any]:
         """(rows, d) numbers."""
         try:
             with np.load(self.path, allow_pickle=False) as file:
                 values: NDArray[Any] = file[name]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise self._damaged(name, error) from None
         return values.reshape(len(values), -1)
 
@@ -155,6 +165,11 @@ def _open(path: Path) -> zipfile.ZipFile:
         raise DatasetError(f"{path} is missing") from None
     except (OSError, zipfile.BadZipFile) as error:
         raise DatasetError(f"{path} cannot be read as npz ({error})") from None
+
+
+def _counts(dtype: np.dtype[Any]) -> bool:
+    """Whether values of a dtype are numbers."""
+    return dtype.kind in "fiub"
 
 
 def _members(file: zipfile.ZipFile) -> list[str]:

@@ -1,43 +1,106 @@
-"""Frames of any log to square RGB pictures, and out of the videos that hold them."""
+"""Pictures of any log to square RGB: what is no picture of colours or greys is refused."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.data.video import import_av, unreadable
 from goalsight.errors import DatasetError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 Frame = NDArray[np.uint8]
 Fit = Literal["crop", "squash"]
 """A wide picture becomes square by losing its sides, or by being squashed."""
+CHANNELS = {1, 3, 4}
+"""Grey, RGB, RGB and alpha."""
+EIGHT_BITS = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+"""Pillow's modes that are greys or colours of 8 bits at most."""
 
 
 def to_rgb(frame: NDArray[Any], where: str) -> Frame:
-    """(H, W), (H, W, 1), (H, W, 3), (H, W, 4) or (3, H, W) uint8 to (H, W, 3); alpha is dropped.
+    """Any picture array to (H, W, 3) RGB.
+
+    Args:
+        frame: (H, W), (H, W, C) or (C, H, W) with C 1, 3 or 4, uint8, or float in [0, 1] with
+            C 3 or 4. The fourth channel must be opaque, and is dropped.
+        where: what errors begin with.
 
     Raises:
-        DatasetError: if it is no such picture.
+        DatasetError: if it is no such picture: depth, stacked frames, other ranges.
     """
-    if frame.dtype != np.uint8:
-        raise DatasetError(f"{where}: frames are {frame.dtype}, not uint8 pictures of 0 to 255")
+    other = "choose another camera with --camera, or write it as 8-bit RGB first"
     if frame.ndim == 2:
         frame = frame[..., None]
-    if frame.ndim == 3 and frame.shape[-1] not in {1, 3, 4} and frame.shape[0] in {1, 3, 4}:
+    if frame.ndim == 3 and frame.shape[-1] not in CHANNELS and frame.shape[0] in CHANNELS:
         frame = np.moveaxis(frame, 0, -1)
-    if frame.ndim != 3 or frame.shape[-1] not in {1, 3, 4}:
-        raise DatasetError(f"{where}: frames have shape {frame.shape}, not (height, width, 3)")
+    if frame.ndim != 3 or frame.shape[-1] not in CHANNELS:
+        stacked = " (several pictures in one?)" if frame.ndim == 3 else ""
+        raise DatasetError(
+            f"{where}: frames have shape {frame.shape}{stacked}, not (height, width, 3); {other}"
+        )
+    if frame.dtype != np.uint8:
+        if frame.dtype.kind != "f" or frame.shape[-1] == 1:
+            raise DatasetError(
+                f"{where}: frames are {frame.dtype}, not uint8 pictures of 0 to 255 (depth?); "
+                f"{other}"
+            )
+        if not (frame.min() >= 0 and frame.max() <= 1):
+            raise DatasetError(
+                f"{where}: frames are {frame.dtype} from {frame.min():g} to {frame.max():g}, not "
+                f"in [0, 1]; {other}"
+            )
+        frame = np.rint(frame * 255.0).astype(np.uint8)
+    if frame.shape[-1] == 4 and (frame[..., 3] != 255).any():
+        raise DatasetError(
+            f"{where}: frames have four channels of which the last is not opaque (255 all over): "
+            f"stacked greys, or transparent; {other}"
+        )
     if frame.shape[-1] == 1:
         frame = np.repeat(frame, 3, axis=-1)
     return np.ascontiguousarray(frame[..., :3])
+
+
+def refuse_stack(before: NDArray[Any] | None, frame: NDArray[Any], where: str) -> None:
+    """Refuse three grey pictures in a row that pass for the colours of one.
+
+    Args:
+        before: the picture before this one, if there is one.
+        frame: as a log has it; (H, W, 3) or (3, H, W) are looked at.
+        where: what errors begin with.
+
+    Raises:
+        DatasetError: if two of its channels are those of the picture before, moved by one.
+    """
+    if before is None or frame.ndim != 3 or frame.shape != before.shape:
+        return
+    if frame.shape[-1] != 3 and frame.shape[0] == 3:
+        before, frame = np.moveaxis(before, 0, -1), np.moveaxis(frame, 0, -1)
+    if frame.shape[-1] != 3 or np.array_equal(frame[..., 1:], frame[..., :2]):  # of one grey
+        return
+    newest_last = np.array_equal(before[..., 1:], frame[..., :2])
+    if newest_last or np.array_equal(before[..., :2], frame[..., 1:]):
+        raise DatasetError(
+            f"{where}: the three channels are greys of three frames in a row, not red, green and "
+            "blue; write each frame as one 8-bit picture first"
+        )
+
+
+def open_picture(source: bytes | Path) -> NDArray[Any]:
+    """A picture file as an array: RGB of what has 8 bits, upright; else its own numbers.
+
+    Raises:
+        OSError: if it is missing or no picture.
+    """
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
+        if picture.mode not in EIGHT_BITS:
+            return np.array(picture)
+        upright = ImageOps.exif_transpose(picture)
+        return np.array(upright.convert("RGB"), np.uint8)
 
 
 def to_square(frame: Frame, size: int, fit: Fit) -> Frame:
@@ -53,96 +116,3 @@ def to_square(frame: Frame, size: int, fit: Fit) -> Frame:
 
     resized = Image.fromarray(frame).resize((size, size), Image.Resampling.BILINEAR)
     return np.array(resized, np.uint8)
-
-
-def video_frames(path: Path) -> Iterator[Frame]:
-    """Every frame of a video, (H, W, 3) RGB.
-
-    Raises:
-        DatasetError: if the file is missing or unreadable.
-    """
-    return (frame for _, frame in _decode(path, 0.0))
-
-
-def span_frames(path: Path, start: float, count: int, fps: float) -> Iterator[Frame]:
-    """Frames of one episode out of a video that holds several.
-
-    Args:
-        path: the video.
-        start: time of the first frame [s].
-        count: frames to give.
-        fps: frames per second.
-
-    Yields:
-        (H, W, 3) RGB; fewer than `count` where the video ends early.
-
-    Raises:
-        DatasetError: if the file is missing or unreadable, or a frame is not where it must be.
-    """
-    half = 0.5 / fps
-    late = ((time, frame) for time, frame in _decode(path, start) if time > start - half)
-    for number, (time, frame) in enumerate(islice(late, count)):
-        if abs(time - start - number / fps) > half + 1e-4:
-            raise DatasetError(
-                f"{path}: frame {number} of the episode at {start:g} s is at {time:.3f} s, not at "
-                f"{start + number / fps:.3f} s; the video does not run at {fps:g} frames per second"
-            )
-        yield frame
-
-
-def exactly(frames: Iterable[Any], count: int, where: str) -> Iterator[Any]:
-    """The same frames, if there are exactly so many.
-
-    Raises:
-        DatasetError: after the last of them, if there are fewer or more.
-    """
-    seen = 0
-    for frame in frames:
-        seen += 1
-        if seen <= count:
-            yield frame
-    if seen != count:
-        raise DatasetError(
-            f"{where} has {seen} frames where the log has {count} rows; the video is cut short or "
-            "belongs to another episode"
-        )
-
-
-def _decode(path: Path, start: float) -> Iterator[tuple[float, Frame]]:
-    """Time [s] and RGB of the frames from the last key frame before `start` on."""
-    if not path.is_file():
-        raise DatasetError(f"{path} is missing")
-    av = import_av()
-    from av.video.reformatter import VideoReformatter
-
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.thread_count = 1
-            if start > 0:
-                container.seek(int(start / stream.time_base), stream=stream, backward=True)
-            convert = VideoReformatter().reformat
-            for frame in container.decode(stream):
-                picture: Any = convert(frame, format="rgb24").to_ndarray()
-                yield float(frame.time or 0.0), picture
-    except (av.error.FFmpegError, IndexError) as error:
-        raise unreadable(path, error) from error
-
-
-def video_facts(path: Path) -> tuple[str, str | None, int, int, float | None]:
-    """Codec, pixel format, width, height and frames per second of a video.
-
-    Raises:
-        DatasetError: if the file is missing or unreadable.
-    """
-    if not path.is_file():
-        raise DatasetError(f"{path} is missing")
-    av = import_av()
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            rate = float(stream.average_rate) if stream.average_rate else None
-            context = stream.codec_context
-            return context.name, context.pix_fmt, context.width, context.height, rate
-    except (av.error.FFmpegError, IndexError) as error:
-        raise unreadable(path, error) from error

@@ -11,15 +11,20 @@ import goalsight
 from goalsight.data.episode import Episode
 from goalsight.data.format import Provenance
 from goalsight.data.logs.config import DEFAULT_SIZE, ImportConfig
-from goalsight.data.logs.pictures import Frame, to_rgb, to_square, video_facts
+from goalsight.data.logs.pictures import Frame, refuse_stack, to_rgb, to_square
 from goalsight.data.logs.record import ImportRecord
 from goalsight.data.logs.resample import rate_ratio, resample, step_edges
 from goalsight.data.logs.scale import ActionScale
 from goalsight.data.logs.source import Array, Log, LogEpisode, Rows
+from goalsight.data.logs.videos import video_facts
 from goalsight.errors import DatasetError, UserError
 from goalsight.io import copy_new, npy_bytes, sha256_of
 from goalsight.progress import Progress, silent
 from goalsight.provenance import git_commit
+
+
+LOOKED_AT = 8
+"""First frames of an episode in which stacked greys are looked for."""
 
 
 class ImportPlan:
@@ -39,6 +44,8 @@ class ImportPlan:
         """
         self.log, self.config, self._progress = log, config, progress
         fps = log.fps if config.source_hz is None else config.source_hz
+        if fps is None and log.rate_doubt:
+            raise DatasetError(log.rate_doubt)
         if fps is None:
             raise UserError(
                 f"{config.source} does not say how many rows it has a second; give --source-hz"
@@ -50,7 +57,8 @@ class ImportPlan:
             if len(edges) < 2:
                 raise DatasetError(
                     f"{config.source}, {log.episodes[index].name}: {log.episodes[index].length} "
-                    "rows make no control step; leave it out with --skip NAME"
+                    f"rows make no control step; leave it out with --skip "
+                    f"{log.episodes[index].name}"
                 )
         self.record = self._make_record(fps)
         self.scale = self.record.scale
@@ -86,7 +94,7 @@ class ImportPlan:
         index, size = self.chosen[number], self.provenance.size
         if self._ratio == 1 and self.config.video == "h264":
             whole = self.log.whole_video(index)
-            if whole is not None and video_facts(whole)[2:4] == (size, size):
+            if whole is not None and _size(whole) == (size, size):
                 # Decoded once all the same: a short or damaged video must show here.
                 for _ in self.log.frames(index):
                     pass
@@ -112,7 +120,11 @@ class ImportPlan:
         index = self.chosen[number]
         where = f"{self.config.source}, {self.log.episodes[index].name}, {self.log.camera}"
         wanted = set(self._edges[number][:-1].tolist())
+        before = None
         for row, frame in enumerate(self.log.frames(index)):
+            if row < LOOKED_AT:
+                refuse_stack(before, frame, where)
+                before = frame
             if row in wanted:
                 yield to_square(to_rgb(frame, where), self.provenance.size, self.config.fit)
 
@@ -217,6 +229,12 @@ def short_name(key: str) -> str:
     ('top', 'obs.front')
     """
     return key.removeprefix("observation.images.").replace("/", ".")
+
+
+def _size(video: Path) -> tuple[int, int]:
+    """Width and height of a video [pixels]."""
+    facts = video_facts(video)
+    return facts.width, facts.height
 
 
 def _without(episodes: list[LogEpisode], config: ImportConfig) -> list[int]:

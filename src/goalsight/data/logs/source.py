@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from goalsight.errors import DatasetError
 
 Array = NDArray[np.float64]
-Frame = NDArray[np.uint8]
+Frame = NDArray[Any]
+"""A picture as the log has it; `goalsight.data.logs.pictures.to_rgb` makes it one of ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +69,8 @@ class Log(ABC):
     """All of them, in order."""
     fps: float | None
     """Rows per second, None where the log does not say."""
+    rate_doubt = ""
+    """Why it does not, where it should have: what contradicts what."""
     camera: str
     """Key of the frames."""
     action_key: str
@@ -98,7 +101,10 @@ class Log(ABC):
         """
 
     def whole_video(self, index: int) -> Path | None:
-        """An mp4 that holds the frames of this episode and nothing else, if there is one."""
+        """An mp4 of this package that holds the frames of this episode and nothing else, if any.
+
+        Others are encoded again: not all readers agree on what cameras and phones write.
+        """
         return None
 
     def close(self) -> None:  # noqa: B027  (most formats hold nothing open)
@@ -112,24 +118,65 @@ def split_keys(text: str | None) -> list[str] | None:
     return [] if text == "none" else [key.strip() for key in text.split(",") if key.strip()]
 
 
-def choose_camera(wanted: str | None, cameras: Sequence[str], where: object) -> str:
+def choose_camera(
+    wanted: str | None, cameras: Sequence[str], where: object, others: Sequence[str] = ()
+) -> str:
     """The camera to take: the one asked for (its last part is enough), or the only one.
+
+    Args:
+        wanted: what was asked for, if anything.
+        cameras: those that need not be asked for by name.
+        where: what errors begin with.
+        others: those that must be.
 
     Raises:
         DatasetError: naming the cameras there are.
     """
-    if not cameras:
-        raise DatasetError(f"{where} has no camera: no video and no uint8 pictures")
     if wanted is None and len(cameras) == 1:
         return cameras[0]
-    known = ", ".join(cameras)
+    known = [*cameras, *others]
+    if not known:
+        raise DatasetError(f"{where} has no camera: no video and no pictures")
+    listed = ", ".join(known)
     if wanted is None:
-        raise DatasetError(f"{where} has several cameras; choose with --camera: {known}")
-    found = [key for key in cameras if key == wanted]
-    found = found or [key for key in cameras if key.replace("/", ".").endswith(f".{wanted}")]
+        raise DatasetError(f"{where} has several cameras; choose with --camera: {listed}")
+    found = [key for key in known if key == wanted]
+    found = found or [key for key in known if key.replace("/", ".").endswith(f".{wanted}")]
     if len(found) != 1:
-        raise DatasetError(f"{where} has no camera {wanted!r}; it has: {known}")
+        raise DatasetError(f"{where} has no camera {wanted!r}; it has: {listed}")
     return found[0]
+
+
+def choose_array(
+    wanted: str | None, arrays: Mapping[str, tuple[tuple[int, ...], Any]], where: object
+) -> str:
+    """The array of pictures to take, as `choose_camera` does.
+
+    Args:
+        wanted: what was asked for, if anything.
+        arrays: shape and dtype by key; uint8 with channels goes before uint8 without, and that
+            before floats with three or four channels.
+        where: what errors begin with.
+
+    Raises:
+        DatasetError: naming what was looked for and what there is.
+    """
+    bytes_ = {key: shape for key, (shape, dtype) in arrays.items() if dtype == np.uint8}
+    floats = {key: shape for key, (shape, dtype) in arrays.items() if dtype.kind == "f"}
+    ranks = [
+        [key for key, shape in bytes_.items() if len(shape) == 4 and min(shape[1:]) > 0],
+        [key for key, shape in bytes_.items() if len(shape) == 3 and min(shape[1:]) > 0],
+        [key for key, shape in floats.items() if len(shape) == 4 and {3, 4} & {shape[1], shape[3]}],
+    ]
+    best = next(filter(None, ranks), [])
+    if not best:
+        there = ", ".join(f"{key} {shape} {dtype}" for key, (shape, dtype) in arrays.items())
+        raise DatasetError(
+            f"{where} has no camera: looked for arrays of pictures, uint8 (steps, height, width, "
+            f"channels) or floats in [0, 1] with 3 channels; there is: {there or 'nothing'}"
+        )
+    others = [key for rank in ranks for key in rank if key not in best]
+    return choose_camera(wanted, best, where, others)
 
 
 def require_keys(wanted: Sequence[str], known: Sequence[str], what: str, where: object) -> None:
