@@ -32,7 +32,7 @@ SEPARATORS = (";", "\t", ",")
 UNITS = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}
 """What a clock may count instead of seconds, by how many make one."""
 AGREE = 0.02
-"""How far two clocks of one recording may be apart, as a share, beside half a row at each end."""
+"""How far two clocks of one recording may be apart, as a share, beside a row in all."""
 
 
 class FolderLog(Log):
@@ -128,22 +128,29 @@ class FolderLog(Log):
         Args:
             spans: steps between rows, and seconds from the first to the last, of every table.
         """
-        film = video_facts(self._videos[self._tables[0]]).rate if self._videos else None
+        film = None
+        if self._videos:
+            film = video_facts(next(iter(self._videos.values()))).rate
         if not spans:
             return film
         steps, lasted = (sum(part) for part in zip(*spans, strict=True))
         if not lasted > 0:
             raise DatasetError(f"{self._tables[0]}: column {TIME!r} [s] does not count up")
-        self._clock = steps / lasted
+        self._clock = float(steps / lasted)
         if film is None:
             return round(self._clock, 3)
-        if _agree(steps, lasted * film, len(spans)):
+
+        def fits(rate: float) -> bool:
+            """Whether most tables last as long as their rows do at a rate."""
+            return sum(_agree(n, span * rate) for n, span in spans) * 2 > len(spans)
+
+        if fits(film):
             return film
         self.rate_doubt = (
             f"{self.path}: column {TIME!r} [s] says {self._clock:.4g} rows a second, the videos "
             f"{film:g}"
         )
-        units = [u for many, u in UNITS.items() if _agree(steps, lasted / many * film, len(spans))]
+        units = [unit for many, unit in UNITS.items() if fits(film / many)]
         if units:
             self.rate_doubt += f": it seems to count {units[0]}; make it seconds, or"
         else:
@@ -164,16 +171,16 @@ class FolderLog(Log):
                 "rows a second; frames are missing or the rate changes: leave the episode out "
                 f"with --skip {path.stem}"
             )
-        if not _agree(len(steps), float(steps.sum()) * fps, 1):
+        if not _agree(len(steps), float(steps.sum()) * fps):
             raise DatasetError(
                 f"{path}: {len(steps) + 1} rows last {steps.sum():.3f} s, at {fps:g} rows a second "
                 f"in the whole log; leave the episode out with --skip {path.stem}"
             )
 
 
-def _agree(steps: int, counted: float, tables: int) -> bool:
-    """Whether so many steps may be as many as a clock counts, a row more or less in each table."""
-    return abs(steps - counted) <= tables + AGREE * steps
+def _agree(steps: int, counted: float) -> bool:
+    """Whether so many steps between rows may be as many as a clock counts, one more or less."""
+    return abs(steps - counted) <= 1 + AGREE * steps
 
 
 def _by_table(files: Sequence[Path], tables: Sequence[Path]) -> dict[Path, Path]:

@@ -102,7 +102,9 @@ class _Hdf5Log(Log):
                 f"it out with --skip {self.episodes[index].name}"
             )
         for first in range(0, length, FRAMES_AT_ONCE):
-            yield from self._read(index, pictures, slice(first, min(first + FRAMES_AT_ONCE, length)))
+            yield from self._read(
+                index, pictures, slice(first, min(first + FRAMES_AT_ONCE, length))
+            )
 
     def close(self) -> None:
         """See `Log.close`."""

@@ -72,7 +72,7 @@ class LeRobotLog(Log):
         require_keys([*self._states, *self._truth], numbers, "feature", path)
         self.action_names = self._names(self.action_key)
         self.proprio_names = [name for key in self._states for name in self._names(key)]
-        self.fps = float(info["fps"])
+        self.fps = self._rate = float(info["fps"])
         self._entries = read_index(path, info, self.camera if is_video else None)
         self.episodes = [LogEpisode(e.name, e.length, e.tasks) for e in self._entries]
         self._rows = RowStore(path)
@@ -85,7 +85,7 @@ class LeRobotLog(Log):
         entry = self._entries[index]
         table = self._rows.take(entry)
         where = f"{entry.data}, {entry.name}"
-        row_times(table, self.fps, where, entry.name)  # a gap in an episode is damage
+        row_times(table, self._rate, where, entry.name)  # a gap in an episode is damage
 
         def read(key: str) -> NDArray[Any]:
             feature = self._features.get(key)  # a column that info.json forgets is one all the same
@@ -140,8 +140,8 @@ class LeRobotLog(Log):
                 f"{where}: the list of episodes puts {entry.overlaps} at the same place of the "
                 f"video; mend the list, or leave it out with --skip {entry.name}"
             )
-        times = entry.start + row_times(self._rows.take(entry), self.fps, where, entry.name)
-        return match_times(facts, times, self.fps, where)
+        times = entry.start + row_times(self._rows.take(entry), self._rate, where, entry.name)
+        return match_times(facts, times, self._rate, where)
 
     def _pictures(self, entry: Entry) -> Iterator[NDArray[Any]]:
         """Frames kept as encoded pictures in the parquet, or as files beside it."""

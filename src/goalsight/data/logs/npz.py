@@ -26,7 +26,6 @@ from goalsight.data.logs.source import (
 )
 from goalsight.errors import DatasetError
 
-
 UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 """What a damaged npz may raise."""
 ENDS = ("terminals", "timeouts", "terminations", "truncations", "dones")
@@ -54,7 +53,9 @@ class NpzLog(Log):
         shapes = {name: self._header(name) for name in _members(self._zip)}
         self.camera = choose_array(keys.camera, shapes, path)
         self.action_key = keys.action or "actions"
-        numbers = [n for n, (shape, kind) in shapes.items() if len(shape) in {1, 2} and _counts(kind)]
+        numbers = [
+            n for n, (shape, kind) in shapes.items() if len(shape) in {1, 2} and _counts(kind)
+        ]
         ends = [name for name in ENDS if name in numbers]
         if not ends:
             raise DatasetError(

@@ -22,7 +22,6 @@ from goalsight.io import copy_new, npy_bytes, sha256_of
 from goalsight.progress import Progress, silent
 from goalsight.provenance import git_commit
 
-
 LOOKED_AT = 8
 """First frames of an episode in which stacked greys are looked for."""
 

@@ -81,7 +81,7 @@ def _facts(path: Path, _changed: int, _size: int) -> VideoFacts:
                 width=context.width,
                 height=context.height,
                 rate=rate,
-                times=ticks * float(unit) if ticks is not None else np.empty(0),
+                times=np.asarray([] if ticks is None else ticks * float(unit), np.float64),
                 ticks=ticks,
                 hidden=len(packets) - len(shown),
                 upright=True,
