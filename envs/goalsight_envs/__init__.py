@@ -7,14 +7,13 @@
 (64, 64, 3)
 """
 
-from contextlib import suppress
+from goalsight_envs.gl import GLError, prepare, select_backend
 
-from goalsight_envs.gl import GLError, select_backend
+# Before anything imports mujoco: it reads the choice once, at import. Where nothing renders, making
+# an environment raises; an import that fails could not be unpickled.
+prepare()
 
-with suppress(GLError):  # making an environment raises it; an import that fails cannot be unpickled
-    select_backend()  # before anything imports mujoco: it reads the choice once, at import
-
-import gymnasium
+import gymnasium  # noqa: E402
 
 MAX_EPISODE_STEPS = 200
 """Control steps after which a registered environment truncates."""

@@ -8,6 +8,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from goalsight_envs import gl
+
 Pixels = NDArray[np.uint8]
 
 
@@ -44,6 +46,7 @@ class Cameras:
 
     def see(self, data: mujoco.MjData, name: str | None = None) -> Pixels:
         """(H, W, 3) what a camera sees of a simulation, the main one unless another is named."""
+        gl.claim()
         if self._context is None:
             self._context = mujoco.Renderer(self._model, self._size, self._size)
         # Positions, camera and light must be current; mj_step leaves them one substep behind.

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 _ASKED = "MUJOCO_GL"
 _PROVEN = "GOALSIGHT_GL"  # the value of MUJOCO_GL that a probe in this process tree found working
+_REFUSED = "GOALSIGHT_GL_REFUSED"  # the value of MUJOCO_GL with which MuJoCo cannot be imported
 _ALIASES = {"glx": "glfw", "wgl": "glfw"}
 _AUTOMATIC = frozenset({"", "enable", "enabled", "on", "true", "1"})
 _DISABLED = frozenset({"disable", "disabled", "off", "false", "0"})
@@ -33,6 +34,42 @@ class GLError(RuntimeError):
     """Nothing on this machine renders; the message names the packages to install."""
 
 
+_drawn_by: int | None = None
+"""Process that drew first; a fork of it cannot draw."""
+
+
+def prepare() -> None:
+    """Choose the backend before MuJoCo is imported, and let its import work where none renders.
+
+    MuJoCo raises errors of its own at import for a `MUJOCO_GL` that it does not know or whose
+    library is missing. Whoever draws is told by `select_backend` what is wrong with it.
+    """
+    asked = os.environ.get(_ASKED, "")
+    try:
+        select_backend()
+    except GLError:
+        if "mujoco" not in sys.modules:
+            os.environ.setdefault(_REFUSED, asked)
+            os.environ[_ASKED] = "off"
+
+
+def claim() -> None:
+    """Call before anything is drawn: OpenGL does not outlive a fork, and would hang for ever.
+
+    Raises:
+        GLError: if this process was forked from one that had drawn.
+    """
+    global _drawn_by  # noqa: PLW0603  (a fact about the process, as OpenGL's own state is)
+    if _drawn_by is None:
+        _drawn_by = os.getpid()
+    if _drawn_by != os.getpid():
+        raise GLError(
+            "this process was forked from one that had drawn, and OpenGL does not survive that; "
+            "use spawn: gymnasium.make_vec(..., vectorization_mode='async', "
+            "vector_kwargs={'context': 'spawn'}), or multiprocessing.get_context('spawn')"
+        )
+
+
 def select_backend() -> str:
     """Choose the OpenGL backend and tell MuJoCo, through the environment.
 
@@ -47,6 +84,8 @@ def select_backend() -> str:
             is unknown or turns rendering off.
     """
     asked = os.environ.get(_ASKED, "").strip().lower()
+    if asked in _DISABLED and _REFUSED in os.environ:
+        asked = os.environ[_REFUSED].strip().lower()
     if asked and asked == os.environ.get(_PROVEN):
         return asked
     backend = _first_that_starts(_candidates(asked), asked)

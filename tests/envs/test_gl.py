@@ -12,7 +12,7 @@ import pytest
 
 from goalsight_envs import gl
 
-CHOICE = ("MUJOCO_GL", "GOALSIGHT_GL", "PYOPENGL_PLATFORM")
+CHOICE = ("MUJOCO_GL", "GOALSIGHT_GL", "GOALSIGHT_GL_REFUSED", "PYOPENGL_PLATFORM")
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +128,63 @@ except goalsight_envs.GLError as error:
         check=False,
     )
     assert (done.stdout, done.returncode) == ("refused\n", 0), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("vulkan", "MUJOCO_GL=vulkan is no OpenGL backend of this system"),
+        ("osmesa", "MUJOCO_GL=osmesa does not render here"),
+    ],
+)
+def test_a_setting_that_mujoco_cannot_be_imported_with_is_our_line(value: str, said: str) -> None:
+    """MuJoCo raises at import, before any environment of ours could say what is wrong."""
+    program = """
+import gymnasium, goalsight_envs
+try:
+    gymnasium.make("Goalsight/Reach-v0", size=32)
+    print("it renders")
+except goalsight_envs.GLError as error:
+    print(error)
+"""
+    environment = {key: text for key, text in os.environ.items() if key not in CHOICE}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**environment, "MUJOCO_GL": value},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(said) or (value == "osmesa" and "it renders" in done.stdout)
+
+
+def test_a_fork_of_a_process_that_has_drawn_says_so_instead_of_hanging() -> None:
+    program = """
+import multiprocessing, gymnasium, goalsight_envs
+def draw(answers):
+    try:
+        gymnasium.make("Goalsight/Reach-v0", size=32).reset(seed=0)
+        answers.put("drawn")
+    except goalsight_envs.GLError as error:
+        answers.put(str(error))
+if __name__ == "__main__":
+    gymnasium.make("Goalsight/Reach-v0", size=32).reset(seed=0)
+    fork = multiprocessing.get_context("fork")
+    answers = fork.Queue()
+    worker = fork.Process(target=draw, args=(answers,), daemon=True)
+    worker.start()
+    print(answers.get(timeout=60))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.stdout.startswith("this process was forked from one that had drawn"), done.stderr
+    assert "use spawn" in done.stdout
 
 
 def test_some_backend_really_starts_on_this_machine() -> None:

@@ -195,7 +195,7 @@ def test_play_random_and_hold_drive_it_and_no_expert_is_said(env: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("camra=front", "no setting 'camra' .*there are: azimuth, camera"),
+        ("camra=front", "no setting 'camra' .*there are: azimuth, bounds, camera"),
         ("frameskip=two", "frameskip takes int"),
         ("frameskip=0", "frameskip must be at least 1"),
         ("fast_render=maybe", "takes true or false"),

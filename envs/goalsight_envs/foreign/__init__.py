@@ -2,7 +2,7 @@
 
 from goalsight_envs.foreign.config import WrapConfig
 from goalsight_envs.foreign.env import ForeignEnv
-from goalsight_envs.foreign.errors import WrapError
+from goalsight_envs.foreign.errors import WrapError, WrapWarning
 from goalsight_envs.foreign.make import add_setting, is_foreign, make, wrap
 from goalsight_envs.foreign.play import has_expert, make_expert, make_play
 
@@ -10,6 +10,7 @@ __all__ = [
     "ForeignEnv",
     "WrapConfig",
     "WrapError",
+    "WrapWarning",
     "add_setting",
     "has_expert",
     "is_foreign",

@@ -41,6 +41,8 @@ class WrapConfig:
     """Steps of the environment in one control step, all with the same action."""
     control_dt: float = 0.0
     """Seconds per control step; 0: what the environment says of itself."""
+    bounds: tuple[float, ...] = ()
+    """Lowest and highest action where the action space has no bounds of its own; empty: it has."""
     goal: str = ""
     """What is measured, and so what a goal asks for: `achieved` (the `achieved_goal` of a goal
     environment), `body:NAME`, `site:NAME`, `geom:NAME` or `joint:NAME` of a MuJoCo model, or
@@ -79,6 +81,8 @@ class WrapConfig:
         for name in ("lookat", "low", "high"):
             if len(getattr(self, name)) not in {0, 3}:
                 raise WrapError(f"{name} takes x+y+z, got {getattr(self, name)}")
+        if self.bounds and not (len(self.bounds) == 2 and self.bounds[0] < self.bounds[1]):
+            raise WrapError(f"bounds takes lowest+highest, such as -1+1, got {self.bounds}")
 
 
 def split_id(env_id: str) -> tuple[str, str]:
@@ -101,7 +105,7 @@ def with_settings(config: WrapConfig, text: str) -> WrapConfig:
     2
     """
     kinds = {item.name: type(item.default) for item in fields(WrapConfig) if item.name != "make"}
-    numbers = {"lookat", "low", "high"}
+    numbers = {"lookat", "low", "high", "bounds"}
     changes: dict[str, Any] = {}
     make = dict(config.make)
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -126,7 +130,13 @@ def _value(name: str, text: str, kind: type, numbers: bool) -> object:
             return {"true": True, "false": False}[text.lower()]
         value: object = kind(text)
     except (ValueError, KeyError):
-        what = "x+y+z" if numbers else "true or false" if kind is bool else kind.__name__
+        what = (
+            "numbers such as 1+2+3"
+            if numbers
+            else "true or false"
+            if kind is bool
+            else kind.__name__
+        )
         raise WrapError(f"setting {name} takes {what}, got {text!r}") from None
     return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from goalsight_envs.foreign.config import WrapConfig
-from goalsight_envs.foreign.errors import WrapError
+from goalsight_envs.foreign.errors import WrapError, WrapWarning
 from goalsight_envs.foreign.goals import draw_goal
 from goalsight_envs.foreign.inner import bounds, proprio, seconds, seeded_globals
 from goalsight_envs.foreign.measures import Measure, default_measure, flat, measure_of
@@ -30,6 +31,12 @@ Array = NDArray[np.float64]
 NO_GOAL = "this episode has no goal: reset an environment that draws goals"
 SAME = 1e-6
 """Largest difference after three control steps between a future and its repetition."""
+BLOWN_UP = "what it observes is not finite any more; the episode ends before that"
+UNREPEATABLE = (
+    "two resets with one seed, or three steps after them, differ: what is collected cannot be "
+    "made again, and there are no goals and no pairs; let reset(seed=seed) call "
+    "super().reset(seed=seed) and draw from self.np_random alone"
+)
 SEEDS = 2**24
 """Seeds of the wrapped environment's resets, exact in single precision."""
 
@@ -46,7 +53,8 @@ class ForeignEnv(GoalRules, gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]
     | `achieved_goal` | (G,) float64 | what is measured now |
     | `desired_goal` | (G,) float64 | the same in the goal state; without a goal, now |
 
-    Once the environment has ended an episode it stands still until the next reset.
+    Once the environment has ended an episode, by itself or by its time limit, it stands still until
+    the next reset; so it does where what it observes is not finite any more.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012
@@ -63,11 +71,13 @@ class ForeignEnv(GoalRules, gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]
     ) -> None:
         """Wrap an environment; see `goalsight_envs.foreign.wrap`, which chooses the settings."""
         self.inner, self.config, self.size = inner, config, size
+        self._id = inner.spec.id if inner.spec else type(inner.unwrapped).__name__
         self.observe_pixels, self.draw_goals = observe_pixels, draw_goals
         self.render_mode = "rgb_array"
-        self._low, self._high = bounds(inner)
+        self._low, self._high = bounds(inner, config)
         self._replay = ReplayStates(self._low.size, self._begin, self._act)
         self._has_mujoco, self._ended, self._info = False, False, dict[str, Any]()
+        self._truncated = False
         self._look: Callable[[], Any] | None = None
         self._seen: Any = self._begin(0)
         if has_mujoco(inner.unwrapped):
@@ -123,6 +133,11 @@ class ForeignEnv(GoalRules, gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]
             self.restore(given["state"])
         else:
             self._seen = self._begin(int(self.np_random.integers(SEEDS)))
+        if not self._is_finite(self._seen):
+            raise WrapError(
+                "what the environment observes after a reset is not finite; leave those numbers "
+                "out with proprio=, such as proprio=0:3"
+            )
         if "goal_state" in given:
             self._show_goal(np.asarray(given["goal_state"], np.float64))
         elif self.draw_goals:
@@ -144,7 +159,9 @@ class ForeignEnv(GoalRules, gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]
             )
         self.advance(command)
         info = self._facts()
-        return self._observation(), float(info["is_success"]) - 1.0, self._ended, False, info
+        terminated = self._ended and not self._truncated
+        reward = float(info["is_success"]) - 1.0
+        return self._observation(), reward, terminated, self._truncated, info
 
     def advance(self, action: NDArray[Any]) -> None:
         """Run one control step and look at nothing; the action (A,) is clipped."""
@@ -214,7 +231,7 @@ class ForeignEnv(GoalRules, gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]
 
     def restore(self, state: Array) -> None:
         """Set the state (S,) of the running episode; the goal stays."""
-        self._ended = False
+        self._ended = self._truncated = False
         self._seen = self._states.write(np.asarray(state, np.float64))
 
     def truth(self) -> dict[str, NDArray[np.float32]]:
@@ -224,13 +241,15 @@ class ForeignEnv(GoalRules, gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]
             named["ee_pos"] = self.hand_position()
         if self._has_mujoco:
             named["qpos"] = self.inner.unwrapped.data.qpos  # type: ignore[attr-defined]
-        return {name: np.array(value, np.float32) for name, value in named.items()}
+        # A picture alone says nothing that could be measured.
+        return {name: np.array(v, np.float32) for name, v in named.items() if np.size(v)}
 
     # -- helpers -----------------------------------------------------------------------------
 
     def _begin(self, seed: int) -> Any:  # noqa: ANN401
         """Reset the wrapped environment; returns its observation."""
-        self._replay.seed, self._replay.actions, self._ended = seed, [], False
+        self._replay.seed, self._replay.actions = seed, []
+        self._ended = self._truncated = False
         with seeded_globals(seed):
             observation, self._info = self.inner.reset(seed=seed)
         return self._looked(observation)
@@ -244,10 +263,22 @@ class ForeignEnv(GoalRules, gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]
         for _ in range(self.config.frameskip):
             if self._ended:
                 break
-            observation, _, self._ended, _, self._info = self.inner.step(
+            observation, _, terminated, self._truncated, self._info = self.inner.step(
                 command.reshape(space.shape).astype(space.dtype)
             )
-        return self._looked(observation)
+            self._ended = bool(terminated or self._truncated)
+        seen = self._looked(observation)
+        if self._is_finite(seen):
+            return seen
+        if not self._ended:
+            warnings.warn(f"{self._id}: {BLOWN_UP}", WrapWarning, stacklevel=2)
+        self._ended = self._truncated = True
+        return self._seen
+
+    def _is_finite(self, seen: object) -> bool:
+        """Whether what models and goals are given of an observation are numbers."""
+        measured = self._measure(self.inner.unwrapped, seen)
+        return bool(np.isfinite([*flat(seen)[self._proprio], *measured]).all())
 
     def _looked(self, observation: Any) -> Any:  # noqa: ANN401
         """The observation, of a simulation whose positions are current where that can be had."""
@@ -257,18 +288,30 @@ class ForeignEnv(GoalRules, gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]
 
     def _choose_states(self) -> States:
         """MuJoCo's full solver state if restoring it repeats the future, else replay."""
+        ends = [self._future(lambda: self._begin(0)) for _ in range(2)]
+        self._seen = self._begin(0)
+        self._replay.repeats = _alike(*ends)
+        if not self._replay.repeats:
+            warnings.warn(f"{self._id}: {UNREPEATABLE}", WrapWarning, stacklevel=2)
         if self._look is None:
             return self._replay
         states = MujocoStates(self.inner.unwrapped, self._look)
-        action, ends = np.full(self._low.size, 0.3), []
         start = states.read()
-        for _ in range(2):
-            self._seen = states.write(start)
-            for _ in range(3):
-                self._seen = self._act(action)
-            ends.append(np.concatenate([states.read(), self.achieved()]))
+        ends = [self._future(lambda: states.write(start), states) for _ in range(2)]
         self._seen = self._begin(0)
-        return states if np.abs(ends[0] - ends[1]).max() <= SAME else self._replay
+        return states if _alike(*ends) else self._replay
+
+    def _future(self, go: Callable[[], object], states: States | None = None) -> list[Array]:
+        """What is to be measured at a place and three control steps later."""
+        found = []
+        for step in range(4):
+            self._seen = go() if step == 0 else self._act(np.full(self._low.size, 0.3))
+            found += [self.achieved(), flat(self._seen)]
+            found += [] if states is None else [states.read()]
+            found += (
+                [] if flat(self._seen).size else [self._view.picture().ravel().astype(np.float64)]
+            )
+        return found
 
     def _show_goal(self, state: Array) -> None:
         """Go to the goal state, measure it and take its picture, and come back."""
@@ -296,3 +339,9 @@ class ForeignEnv(GoalRules, gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]
             return {"distance": 0.0, "is_success": bool(said)}
         distance = float(self.goal_distance(self.achieved(), self._desired))
         return {"distance": distance, "is_success": distance <= self.success_threshold}
+
+
+def _alike(one: list[Array], other: list[Array]) -> bool:
+    """Whether two futures are the same but for rounding."""
+    a, b = np.concatenate(one), np.concatenate(other)
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=0, atol=SAME, equal_nan=True))

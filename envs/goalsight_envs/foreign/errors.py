@@ -3,3 +3,7 @@
 
 class WrapError(ValueError):
     """An environment lacks something that planning to goal images needs; the message says what."""
+
+
+class WrapWarning(UserWarning):
+    """An environment can be wrapped, and something of it will surprise; the message says what."""

@@ -18,19 +18,23 @@ from goalsight_envs.foreign.measures import indices
 Array = NDArray[np.float64]
 
 
-def bounds(env: gym.Env[Any, Any]) -> tuple[Array, Array]:
-    """(A,) lowest and highest action.
+def bounds(env: gym.Env[Any, Any], config: WrapConfig) -> tuple[Array, Array]:
+    """(A,) lowest and highest action: the space's own, else those of the settings.
 
     Raises:
-        WrapError: if the action space is no bounded Box.
+        WrapError: if the action space is no Box, or unbounded and the settings say nothing.
     """
     space = env.action_space
     if not isinstance(space, spaces.Box):
         raise WrapError(f"goalsight plans actions in a Box, this environment has {space}")
     low, high = (np.asarray(bound, np.float64).ravel() for bound in (space.low, space.high))
+    if config.bounds:
+        low = np.where(np.isfinite(low), low, config.bounds[0])
+        high = np.where(np.isfinite(high), high, config.bounds[1])
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise WrapError(
-            "the action space has no bounds; put gymnasium.wrappers.RescaleAction around it"
+            "the action space has no bounds; say how large actions are, for example with "
+            "bounds=-1+1 behind the id (in a program WrapConfig(bounds=(-1, 1)))"
         )
     return low, high
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import gymnasium as gym
@@ -146,13 +147,36 @@ def _make_inner(env_id: str, config: WrapConfig | None) -> tuple[gym.Env[Any, An
     text = split_id(env_id)[1]
     settings = with_settings(config or KNOWN.get(spec.id) or WrapConfig(), text)
     given = dict(settings.make)
-    if "rgb_array" in getattr(_creator(spec), "metadata", {}).get("render_modes", []):
-        given.setdefault("render_mode", "rgb_array")
+    mode = _render_mode(_creator(spec))
     try:
-        env = gym.make(spec.id, max_episode_steps=-1, disable_env_checker=True, **given)
-    except (ValueError, TypeError, AttributeError, ImportError, gym.error.Error) as error:
-        raise WrapError(f"{spec.id} cannot be made here: {error}") from error
-    return env, settings
+        if mode and "render_mode" not in given:
+            with suppress(TypeError):  # a factory may pass its arguments on to what takes fewer
+                return _made(spec, {**given, "render_mode": mode}), settings
+        return _made(spec, given), settings
+    except Exception as error:  # of whatever kind: somebody else wrote it
+        reason = str(error) or type(error).__name__
+        raise WrapError(f"{spec.id} cannot be made here: {reason}") from error
+
+
+def _made(spec: EnvSpec, given: dict[str, Any]) -> gym.Env[Any, Any]:
+    """The environment without Gymnasium's time limit."""
+    return gym.make(spec.id, max_episode_steps=-1, disable_env_checker=True, **given)
+
+
+def _render_mode(creator: Callable[..., Any] | None) -> str | None:
+    """The mode in which what makes an environment makes one that gives pictures, if it has modes.
+
+    A class says its modes; a function, whether it takes one.
+    """
+    modes = getattr(creator, "metadata", {}).get("render_modes", [])
+    for mode in ("rgb_array", "rgb_array_list"):
+        if mode in modes:
+            return mode
+    if creator is None or modes:
+        return None
+    parameters = inspect.signature(creator).parameters.values()
+    takes = any(p.name == "render_mode" or p.kind is p.VAR_KEYWORD for p in parameters)
+    return "rgb_array" if takes else None
 
 
 def _spec(env_id: str) -> EnvSpec:

@@ -20,7 +20,7 @@ GOAL_KEYS = {"achieved_goal", "desired_goal"}
 
 
 def flat(observation: object) -> Array:
-    """(N,) the numbers of an observation, without goals and pictures.
+    """(N,) the numbers of an observation, without goals, pictures and words.
 
     Of a dict, `observation` if there is one, else its vectors in the order of their names.
     """
@@ -29,8 +29,15 @@ def flat(observation: object) -> Array:
             return flat(observation["observation"])
         parts = [flat(observation[key]) for key in sorted(observation) if key not in GOAL_KEYS]
         return np.concatenate(parts) if parts else np.zeros(0)
+    if isinstance(observation, tuple | list):
+        parts = [flat(part) for part in observation]
+        return np.concatenate(parts) if parts else np.zeros(0)
     array = np.asarray(observation)
-    return np.zeros(0) if array.ndim > 1 else np.atleast_1d(array).astype(np.float64)
+    return (
+        np.zeros(0)
+        if array.ndim > 1 or array.dtype.kind not in "fiub"
+        else np.atleast_1d(array).astype(np.float64)
+    )
 
 
 def measure_of(text: str, env: Any, observation: object) -> Measure:  # noqa: ANN401

@@ -15,6 +15,8 @@ from goalsight_envs.foreign.errors import WrapError
 from goalsight_envs.foreign.states import has_mujoco
 
 Pixels = NDArray[np.uint8]
+CHANNELS = {1, 3, 4}
+"""Grey, RGB, RGB and alpha."""
 
 
 class Camera(Protocol):
@@ -60,6 +62,7 @@ class RenderCamera:
     def __init__(self, env: Any, size: int) -> None:  # noqa: ANN401
         """Use an environment made with `render_mode="rgb_array"`."""
         self._env, self._size = env, size
+        self._draws = has_mujoco(env.unwrapped)
 
     def picture(self) -> Pixels:
         """(size, size, 3).
@@ -67,16 +70,42 @@ class RenderCamera:
         Raises:
             WrapError: if `render()` gives no picture.
         """
-        frame = np.asarray(self._env.render())
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-            raise WrapError(
-                f"render() gave {frame.dtype} {frame.shape} instead of uint8 (H, W, 3); make the "
-                'environment with render_mode="rgb_array"'
-            )
-        return squared(frame, self._size)
+        if self._draws:
+            gl.claim()
+        return squared(to_rgb(self._env.render()), self._size)
 
     def close(self) -> None:
         """Nothing of ours."""
+
+
+def to_rgb(drawn: Any) -> Pixels:  # noqa: ANN401
+    """What an environment's `render()` gives as (H, W, 3) RGB.
+
+    Args:
+        drawn: (H, W), (H, W, C) or (C, H, W) with C 1, 3 or 4 (alpha is dropped), uint8 or float
+            in [0, 1]; of a list of pictures the last.
+
+    Raises:
+        WrapError: if it is none of these.
+    """
+    if isinstance(drawn, list | tuple):
+        drawn = drawn[-1] if drawn else None
+    frame = np.asarray(drawn)
+    if frame.ndim == 2:
+        frame = frame[..., None]
+    if frame.ndim == 3 and frame.shape[-1] not in CHANNELS and frame.shape[0] in CHANNELS:
+        frame = np.moveaxis(frame, 0, -1)
+    if frame.dtype.kind == "f" and frame.size and frame.min() >= 0 and frame.max() <= 1:
+        frame = np.rint(frame * 255.0).astype(np.uint8)
+    if frame.ndim != 3 or frame.shape[-1] not in CHANNELS or frame.dtype != np.uint8:
+        found = "nothing" if drawn is None else f"{frame.dtype} {frame.shape}"
+        raise WrapError(
+            f"render() gave {found} instead of a picture, uint8 (H, W, 3) or floats in [0, 1]; "
+            'make the environment with render_mode="rgb_array"'
+        )
+    if frame.shape[-1] == 1:
+        frame = np.repeat(frame, 3, axis=-1)
+    return np.ascontiguousarray(frame[..., :3])
 
 
 def squared(frame: Pixels, size: int) -> Pixels:
@@ -111,6 +140,7 @@ class MujocoCamera:
 
     def picture(self) -> Pixels:
         """(size, size, 3)."""
+        gl.claim()
         env = self._env
         if self._renderer is None or self._model is not env.model:  # some compile anew at a reset
             self.close()

@@ -128,13 +128,21 @@ class ReplayStates:
         """Of the last reset."""
         self.actions: list[Array] = []
         """(A,) actions since then."""
+        self.repeats = True
+        """Whether that repeats what happened."""
 
     def read(self) -> Array:
         """(2 + HISTORY A,): seed, number of actions, actions, zeros.
 
         Raises:
-            WrapError: if more control steps were taken than a state holds.
+            WrapError: if more control steps were taken than a state holds, or none repeats.
         """
+        if not self.repeats:
+            raise WrapError(
+                "two resets of this environment with one seed differ, so that no state can be gone "
+                "back to; let reset(seed=seed) call super().reset(seed=seed) and draw from "
+                "self.np_random alone"
+            )
         if len(self.actions) > HISTORY:
             raise WrapError(
                 f"this environment can only be replayed, and for {HISTORY} control steps at most"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 
 from goalsight import __version__
 from goalsight.cli.commands import COMMANDS, GONE, Command, members
@@ -51,6 +52,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def entry() -> None:
     """What the installed program calls."""
+    plain = warnings.formatwarning
+
+    def in_a_line(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        line: str | None = None,
+    ) -> str:  # fmt: skip
+        if category.__module__.startswith("goalsight"):
+            return f"goalsight: warning: {message}\n"
+        return plain(message, category, filename, lineno, line)
+
+    warnings.formatwarning = in_a_line
     sys.exit(main())
 
 

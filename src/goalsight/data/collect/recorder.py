@@ -159,7 +159,7 @@ class Recorder:
     def _roll_out(
         self, index: int, begin: Beginning, sinks: Sinks, stopped: Callable[[], bool]
     ) -> list[_Row] | None:
-        """Rows of the episode; it ends early only where the environment terminates."""
+        """Rows of the episode; it ends early only where the environment ends it."""
         observation = begin.observation
         rows: list[_Row] = []
         for _ in range(begin.steps):
@@ -169,7 +169,7 @@ class Recorder:
             truth = self._env.unwrapped.truth()  # type: ignore[attr-defined]
             action = self._checked_action(begin.act(observation), index)
             proprio = np.array(observation["observation"], np.float32)
-            observation, _, terminated, _, info = self._env.step(action)
+            observation, _, terminated, truncated, info = self._env.step(action)
             rows.append(
                 _Row(
                     proprio,
@@ -178,7 +178,7 @@ class Recorder:
                     bool(info["is_success"]),
                 )
             )
-            if terminated:
+            if terminated or truncated:
                 break
         return rows
 
