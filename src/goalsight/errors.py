@@ -31,3 +31,7 @@ class OutputError(UserError):
 
 class MemoryFileError(UserError):
     """A memory of recorded latents is missing, damaged, or made with another encoder."""
+
+
+class DataWarning(UserWarning):
+    """Data can be used, and will not do what is hoped for; the message says why."""

@@ -10,12 +10,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 
 from goalsight.checkpoint import load_checkpoint
 from goalsight.cli.main import main
 from goalsight.cli.train import TrainCLI
 from goalsight.data import Dataset
+from goalsight.errors import DataWarning
 from goalsight.models import SIZES
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "train").glob("*.yaml"))
@@ -62,6 +64,46 @@ def test_a_run_leaves_checkpoint_state_and_logs(
     assert "train/rollout" in (run / "csv" / "version_0" / "metrics.csv").read_text()
     assert list((run / "tensorboard").glob("events.out.tfevents.*"))
     assert "finished run of 4 steps" in refused(train(*FAST))
+
+
+def test_a_finished_run_goes_on_with_more_steps(
+    train: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """It used to be told to delete the folder."""
+    assert train(*FAST)[0] == 0
+    line = refused(train(*FAST, "--trainer.max_steps", "3"))
+    assert "go on with more --trainer.max_steps" in line
+    line = refused(train(*FAST, "--trainer.max_steps", "7", "--objective.sigreg", "0.3"))
+    assert "holds a finished run with objective.sigreg" in line
+    status, out, err = train(*FAST, "--trainer.max_steps", "7", "--json")
+    assert status == 0, err
+    summary = json.loads(out)
+    assert (summary["steps"], summary["resumed_at"]) == (7, 4)
+    card = json.loads((tmp_path / "run/checkpoint/card.json").read_text())
+    assert (card["steps"], card["finished"]) == (7, True)
+    settings = yaml.safe_load((tmp_path / "run/settings.yaml").read_text())
+    assert settings["trainer"]["max_steps"] == 7
+    assert "finished run of 7 steps" in refused(train(*FAST, "--trainer.max_steps", "7"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accelerator here")
+@pytest.mark.parametrize("accelerator", ["gpu", "cuda", "tpu"])
+def test_an_accelerator_that_is_not_here_is_told_what_to_pass(
+    accelerator: str, train: Callable[..., tuple[int, str, str]]
+) -> None:
+    line = refused(train(*FAST, "--trainer.accelerator", accelerator))
+    assert f"this machine has no {accelerator} that PyTorch can use" in line
+    assert "pass --trainer.accelerator cpu" in line
+
+
+def test_actions_that_never_change_are_warned_of(
+    dataset: Dataset, train: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model of them trained without a word, and could plan nothing."""
+    still = {"mean": [0.5, 0.5], "std": [0.0, 0.0], "min": [0.5, 0.5], "max": [0.5, 0.5]}
+    monkeypatch.setattr("goalsight.training.data.action_statistics", lambda *_: still)
+    with pytest.warns(DataWarning, match="every action is the same in all rows"):
+        assert train(*FAST)[0] == 0
 
 
 def test_the_settings_of_a_run_are_a_config_for_another(

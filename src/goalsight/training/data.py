@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from goalsight.data import (
     proprio_statistics,
     split_episodes,
 )
-from goalsight.errors import DatasetError
+from goalsight.errors import DatasetError, DataWarning
 from goalsight.models import WorldModel
 from goalsight.progress import Progress, silent
 from goalsight.training.goal_windows import GoalWindows
@@ -202,6 +203,7 @@ class WindowData(LightningDataModule):
         self.validation = cut(self.validation_episodes) if long_enough.any() else None
         self.action_statistics = action_statistics(dataset, self.training_episodes.tolist())
         """Of the training split: mean, std, min and max of each action axis."""
+        _warn_of_constants(self.action_statistics, dataset)
         self._frozen: WorldModel | None = None
         self.proprio_statistics = proprio_statistics(dataset, self.training_episodes.tolist())
         """Likewise of each number of proprio [SI units]."""
@@ -258,3 +260,14 @@ class WindowData(LightningDataModule):
         """Which process this is, of how many."""
         trainer = self.trainer
         return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+
+def _warn_of_constants(statistics: Mapping[str, Sequence[float]], dataset: Dataset) -> None:
+    """Say so if no action ever changes: such a model knows nothing of actions, and cannot plan."""
+    if statistics["min"] == statistics["max"]:
+        warnings.warn(
+            f"{dataset.path}: every action is the same in all rows, so that a model learns nothing "
+            "of what actions do; was the right column imported (--action)?",
+            DataWarning,
+            stacklevel=3,
+        )

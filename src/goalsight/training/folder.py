@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from goalsight.checkpoint import IN_A_RUN
 from goalsight.errors import OutputError, UserError
 from goalsight.io import FolderLock, read_json, read_yaml, replace_json, replace_yaml
 
+LIMITS = {"trainer.max_steps", "trainer.max_time", "trainer.max_epochs"}
+"""Settings that say when a run ends; a finished run goes on if they grow."""
 SCHEMA = 1
 """Version of `run.json`."""
 
@@ -36,7 +38,9 @@ class RunFolder:
     def open(
         self, settings: Mapping[str, Any], dataset: str, defaults: Mapping[str, Any] | None = None
     ) -> Iterator[Path | None]:
-        """Hold the folder for one run; starts it, or takes up an unfinished one.
+        """Hold the folder for one run; starts it, or takes up the one that is there.
+
+        A finished run goes on if it is given more steps or time, and nothing else is changed.
 
         Args:
             settings: nested plain values; they must be those of the run that is there.
@@ -47,8 +51,8 @@ class RunFolder:
             The state to resume from, or None to start from the first step.
 
         Raises:
-            OutputError: if the folder holds a finished run, another run, or something else, or
-                another process is training in it.
+            OutputError: if the folder holds a run that came to this end, another run, or something
+                else, or another process is training in it.
         """
         state = self._read_state()
         if not self.last.is_file():
@@ -57,9 +61,10 @@ class RunFolder:
             self._check_same(state, settings, dataset, defaults or {})
         self.path.mkdir(parents=True, exist_ok=True)
         with FolderLock(self.path, who="goalsight train"):
-            if state is None:
+            if state is None or state["finished"]:
                 replace_yaml(self.settings, settings)
-                self._write_state({"dataset": dataset, "step": 0, "finished": False})
+                step = 0 if state is None else state["step"]
+                self._write_state({"dataset": dataset, "step": step, "finished": False})
             yield self.last if self.last.is_file() else None
 
     @contextmanager
@@ -115,28 +120,37 @@ class RunFolder:
         dataset: str,
         defaults: Mapping[str, Any],
     ) -> None:
-        if state["finished"]:
-            raise OutputError(
-                f"{self.path} holds a finished run of {state['step']} steps (its model is "
-                f"{self.checkpoint}); give another --out, or delete the folder to train again"
-            )
+        kind = "a finished" if state["finished"] else "an unfinished"
         if state["dataset"] != dataset:
             raise OutputError(
-                f"{self.path} holds an unfinished run on other data, or the dataset has grown "
-                "since; give another --out"
+                f"{self.path} holds {kind} run on other data, or the dataset has grown since; give "
+                "another --out"
             )
         before = read_yaml(self.settings, error=OutputError)
-        changed = difference(before, settings, defaults)
+        except_for = LIMITS if state["finished"] else set[str]()
+        changed = difference(before, settings, defaults, except_for)
         if changed is not None:
             name, old, new = changed
             raise OutputError(
-                f"{self.path} holds an unfinished run with {name} {old!r}, not {new!r}; use the "
-                "same settings to go on, or another --out"
+                f"{self.path} holds {kind} run with {name} {old!r}, not {new!r}; use the same "
+                "settings to go on, or another --out"
             )
+        if state["finished"]:
+            steps = _flat(settings).get("trainer.max_steps")
+            over = isinstance(steps, int) and 0 <= steps <= state["step"]
+            if over or difference(before, settings, defaults) is None:
+                raise OutputError(
+                    f"{self.path} holds a finished run of {state['step']} steps (its model is "
+                    f"{self.checkpoint}); go on with more --trainer.max_steps or "
+                    "--trainer.max_time, or give another --out"
+                )
 
 
 def difference(
-    one: Mapping[str, Any], other: Mapping[str, Any], defaults: Mapping[str, Any]
+    one: Mapping[str, Any],
+    other: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    except_for: Collection[str] = (),
 ) -> tuple[str, object, object] | None:
     """The first dotted name at which two nested settings differ, with both values, or None.
 
@@ -144,10 +158,11 @@ def difference(
         one: settings of before; where they lack a name that `other` has, its default counts.
         other: settings of now.
         defaults: of now, nested as they are.
+        except_for: dotted names that may differ.
     """
     before, now = _flat(_completed(one, defaults)), _flat(other)
     for name in {**_flat(one), **now}:
-        if before.get(name) != now.get(name):
+        if name not in except_for and before.get(name) != now.get(name):
             return name, before.get(name), now.get(name)
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -146,8 +147,19 @@ def make_trainer(arguments: Mapping[str, Any], out: Path, callbacks: Sequence[Ca
     quiet_lightning()
     try:
         return Trainer(**given)
-    except (MisconfigurationException, ValueError, TypeError) as error:
-        raise UserError(f"--trainer: {error}") from error
+    except (MisconfigurationException, ImportError, ValueError, TypeError) as error:
+        raise UserError(f"--trainer: {error}{_advice(str(error), given)}") from error
+
+
+def _advice(refusal: str, given: Mapping[str, Any]) -> str:
+    """What to pass instead of an accelerator that is not here."""
+    asked = str(given.get("accelerator", "auto"))
+    if asked in {"auto", "cpu"} or not re.search(r"backend|accelerator|not available|not met", refusal):
+        return ""
+    return (
+        f"; this machine has no {asked} that PyTorch can use (`goalsight doctor` says more): pass "
+        "--trainer.accelerator cpu, or leave it out"
+    )
 
 
 def _loggers(out: Path) -> list[Logger]:
