@@ -154,7 +154,8 @@ def make_trainer(arguments: Mapping[str, Any], out: Path, callbacks: Sequence[Ca
 def _advice(refusal: str, given: Mapping[str, Any]) -> str:
     """What to pass instead of an accelerator that is not here."""
     asked = str(given.get("accelerator", "auto"))
-    if asked in {"auto", "cpu"} or not re.search(r"backend|accelerator|not available|not met", refusal):
+    missing = re.search(r"backend|accelerator|not available|not met", refusal)
+    if asked in {"auto", "cpu"} or missing is None:
         return ""
     return (
         f"; this machine has no {asked} that PyTorch can use (`goalsight doctor` says more): pass "
