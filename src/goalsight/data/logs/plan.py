@@ -216,7 +216,8 @@ class ImportPlan:
 
     def _natural_size(self) -> int:
         """The shorter side of the first frame, at most `DEFAULT_SIZE`."""
-        where = f"{self.config.source}, {self.log.camera}"
+        name = self.log.episodes[self.chosen[0]].name
+        where = f"{self.config.source}, {name}, {self.log.camera}"
         frame = to_rgb(next(iter(self.log.frames(self.chosen[0]))), where)
         return int(min(*frame.shape[:2], DEFAULT_SIZE))
 
