@@ -69,8 +69,8 @@ def _facts(path: Path, _changed: int, _size: int) -> VideoFacts:
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            packets = [packet for packet in container.demux(stream) if packet.size]
-            shown = [packet.pts for packet in packets if not packet.is_discard]
+            packets = [(p.pts, p.is_discard) for p in container.demux(stream) if p.size]
+            shown = [pts for pts, hidden in packets if not hidden]
             unit, context = stream.time_base, stream.codec_context
             rate = float(stream.average_rate) if stream.average_rate else None
             known = None not in shown and unit is not None
@@ -86,12 +86,11 @@ def _facts(path: Path, _changed: int, _size: int) -> VideoFacts:
                 hidden=len(packets) - len(shown),
                 upright=True,
             )
-        first, count, upright = None, 0, True
+        count, upright = 0, True
         with av.open(str(path)) as container:
             container.streams.video[0].thread_count = 1
             for frame in container.decode(video=0):
-                first = frame if first is None else first
-                upright, count = _turn(first, path) is None, count + 1
+                upright, count = _turn(frame, path) is None, count + 1
                 if known:
                     break
     except (av.error.FFmpegError, IndexError) as error:
