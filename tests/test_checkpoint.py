@@ -10,14 +10,17 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
+import yaml
+from torch import nn
 
 from goalsight import checkpoint as module
 from goalsight.checkpoint import find_checkpoint, load_checkpoint, save_checkpoint
-from goalsight.errors import CheckpointError, OutputError
+from goalsight.errors import CheckpointError, OutputError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
 
 CARD = {"action_names": ["dx", "dy"], "labels_used": [], "metrics": {"loss": 0.5}}
@@ -183,3 +186,48 @@ def test_a_checkpoint_is_found_by_folder_by_run_and_by_name(
         find_checkpoint("push-huge")
     with pytest.raises(CheckpointError, match=r"no checkpoint in .* \(card.json is missing\)"):
         find_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"latent": 1_000_000}, "where the config makes"),
+        ({"action_dim": 16_000_000}, "where the config makes"),
+        ({"image_size": 1_600_000}, "where the config makes"),
+        ({"latent": 10**12}, "is no size of a model"),
+        ({"latent": float("inf")}, "is no size of a model"),
+        ({"predictor": "transformer", "predictor_options": {"depth": 10**6}}, "depth is 1000000"),
+        ({"heads": {"ensemble": {"members": 10**6}}}, "members is 1000000"),
+        (
+            {"encoder": "hf:any", "encoder_options": {"config": {"backbone": "them/net"}}},
+            "backbone",
+        ),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else next(iter(value)),
+)
+def test_a_few_bytes_of_config_take_no_memory_and_no_network(
+    changes: dict[str, object], message: str, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the config asks for, nothing is built but on the device that holds no numbers."""
+    config = yaml.safe_load((saved / "config.yaml").read_text())
+    (saved / "config.yaml").write_text(yaml.safe_dump(config | changes))
+    reseal(saved)
+    built = []
+
+    def look(*arguments: Any) -> None:
+        built.append(torch.empty(0).device.type)
+        original(*arguments)
+
+    original = nn.Linear.reset_parameters
+    monkeypatch.setattr(nn.Linear, "reset_parameters", look)
+    with pytest.raises((CheckpointError, UserError), match=message):
+        load_checkpoint(saved)
+    assert set(built) <= {"meta"}
+
+
+def test_weights_behind_a_device_or_a_pipe_are_not_waited_for(saved: Path) -> None:
+    for make in (lambda path: path.symlink_to("/dev/zero"), os.mkfifo):
+        (saved / "model.safetensors").unlink()
+        make(saved / "model.safetensors")
+        with pytest.raises(CheckpointError, match=r"model\.safetensors is no file"):
+            load_checkpoint(saved)

@@ -21,6 +21,7 @@ from goalsight.errors import CheckpointError, OutputError, UserError
 from goalsight.io import (
     json_text,
     parse_yaml,
+    read_bytes,
     read_json,
     remove_folder,
     sha256,
@@ -42,6 +43,10 @@ KINDS: dict[str, tuple[type[Any], type[Any]]] = {
 """What `kind` in `config.yaml` stands for."""
 AGAIN = "restore the checkpoint or train it again"
 """The way out where one is damaged."""
+COUNTS = {"depth", "depths", "members", "components", "heads", "num_hidden_layers", "num_layers"}
+"""Names of a config's fields that say how often something is built."""
+MOST_LAYERS, MOST, MOST_BUFFERS = 512, 2**24, 2**30
+"""What those can be at the most, any number of a config, and all buffers together [bytes]."""
 IN_A_RUN = "checkpoint"
 """Name of the checkpoint's folder inside the folder of a training run."""
 
@@ -141,12 +146,17 @@ def _load(folder: Path, device: torch.device | str) -> tuple[Model, dict[str, An
         folder = _set_aside(folder)  # the writer was killed between its two renames
     card = read_card(folder)
     weights, text = _read_checked(folder, WEIGHTS, card), _read_checked(folder, CONFIG, card)
-    model = _build(text, folder / CONFIG)
     try:
         tensors = safetensors.torch.load(weights)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(f"{folder / WEIGHTS} is not a safetensors file: {error}") from None
-    _check_fit(model.state_dict(), tensors, folder / WEIGHTS)
+    # A few bytes of config can ask for any amount of memory: on the meta device a model takes none,
+    # and one that the weights fit is as large as they are.
+    with torch.device("meta"):
+        planned = _build(text, folder / CONFIG)
+    _check_fit(planned.state_dict(), tensors, folder / WEIGHTS)
+    _check_buffers(planned, folder / CONFIG)
+    model = _build(text, folder / CONFIG)
     model.load_state_dict(tensors)
     return model.to(device).eval(), card
 
@@ -224,15 +234,6 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing; {AGAIN}") from None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
-
-
 def read_card(folder: Path) -> dict[str, Any]:
     """The card of a checkpoint's folder; raises CheckpointError if there is none."""
     path = folder / CARD
@@ -244,7 +245,7 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 def _read_checked(folder: Path, name: str, card: Mapping[str, Any]) -> bytes:
-    content = _read(folder / name)
+    content = read_bytes(folder / name, error=CheckpointError, advice=AGAIN)
     found = sha256(content)
     if found != card["sha256"][name]:
         raise CheckpointError(
@@ -267,12 +268,40 @@ def _build(text: bytes, path: Path) -> Model:
         raise CheckpointError(
             f"{path}: unknown field {unknown[0]!r}; this version knows: {', '.join(sorted(known))}"
         )
+    _check_numbers(values, path)
     try:
         with torch.random.fork_rng(devices=[]):
             model: Model = model_class(config_class(**values))
             return model
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: {error}") from None
+
+
+def _check_numbers(value: object, path: Path) -> None:
+    """Refuse a config that would have layers built until memory ends, before one is."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            count = len(inner) if isinstance(inner, list) else inner
+            if name in COUNTS and isinstance(count, int) and count > MOST_LAYERS:
+                raise CheckpointError(
+                    f"{path}: {name} is {count}, more than {MOST_LAYERS} are not built; {AGAIN}"
+                )
+            _check_numbers(inner, path)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_numbers(inner, path)
+    elif isinstance(value, int | float) and not abs(value) <= MOST:
+        raise CheckpointError(f"{path}: {value:g} is no size of a model; {AGAIN}")
+
+
+def _check_buffers(planned: Model, path: Path) -> None:
+    """Refuse a config whose tables, which no weights tell the size of, would fill the memory."""
+    size = sum(buffer.numel() * buffer.element_size() for buffer in planned.buffers())
+    if size > MOST_BUFFERS:
+        raise CheckpointError(
+            f"{path}: its tables take {size / 2**30:.0f} GiB, {MOST_BUFFERS // 2**30} are read at "
+            f"the most; {AGAIN}"
+        )
 
 
 def _check_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], path: Path) -> None:

@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -333,6 +334,36 @@ def _is_still(descriptor: int, path: Path) -> bool:
 # -- reading ---------------------------------------------------------------------------------
 
 
+def read_bytes(
+    path: Path, *, most: int | None = None, error: type[UserError] = UserError, advice: str = ""
+) -> bytes:
+    """What a file holds; a device or a pipe behind its name is not waited for and not read.
+
+    Args:
+        path: of the file.
+        most: bytes that such a file can have at the most; None for as many as it has.
+        error: kind of the error.
+        advice: the way out, if there is a better one than to restore the file.
+
+    Raises:
+        UserError: (or `error`) if it is missing, no file, larger, or cannot be read.
+    """
+    way_out = advice or "restore it"
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise error(f"{path} is no file; {way_out}")
+            if most is not None and found.st_size > most:
+                raise error(f"{path} has {found.st_size} bytes, {most} at the most; {way_out}")
+            return file.read()
+    except FileNotFoundError:
+        raise error(f"{path} is missing; {way_out}") from None
+    except OSError as problem:
+        raise error(f"{path} cannot be read: {problem.strerror or problem}; {way_out}") from None
+
+
 def read_text(path: Path, *, error: type[UserError] = UserError, advice: str = "") -> str:
     """A file's text.
 
@@ -344,14 +375,10 @@ def read_text(path: Path, *, error: type[UserError] = UserError, advice: str = "
     Raises:
         UserError: (or `error`) if it is missing or cannot be read.
     """
-    way_out = advice or "restore it"
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise error(f"{path} is missing; {way_out}") from None
-    except OSError as problem:
-        raise error(f"{path} cannot be read: {problem.strerror or problem}; {way_out}") from None
+        return read_bytes(path, error=error, advice=advice).decode("utf-8")
     except UnicodeDecodeError as problem:
+        way_out = advice or "restore it"
         raise error(f"{path} cannot be read as text: {problem}; {way_out}") from None
 
 

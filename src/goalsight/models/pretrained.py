@@ -25,6 +25,14 @@ from goalsight.models.encoder import Encoder
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 OPTIONS = ("resolution", "grid", "mean", "std")
 """Options of both kinds; `hf` knows `config` as well."""
+ELSEWHERE = {
+    "backbone",
+    "use_pretrained_backbone",
+    "use_timm_backbone",
+    "auto_map",
+    "custom_pipelines",
+}
+"""Fields of a transformers config that make it fetch weights or code from a hub."""
 
 
 class PictureEncoder(Encoder):
@@ -205,6 +213,11 @@ def build_transformers(config: WorldModelConfig) -> Encoder:
         )
     transformers = library("transformers", "vjepa2")
     values = dict(options["config"])
+    if elsewhere := sorted(ELSEWHERE & {name for name, value in values.items() if value}):
+        raise ValueError(
+            f"encoder_options.config names {elsewhere[0]}: parts that are looked up elsewhere are "
+            "not built; use a model that is whole"
+        )
     native = transformers.AutoConfig.for_model(values.pop("model_type"), **values)
     return transformers_encoder(transformers.AutoModel.from_config(native), options)
 
