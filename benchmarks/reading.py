@@ -150,9 +150,9 @@ def synthetic_dataset(path: Path, *, size: int, episodes: int = 8, length: int =
         for number in range(episodes):
             file = writer.staging / f"{number}.mp4"
             _write_squares(file, size, length, number)
-            zeros = np.zeros((length, 1), np.float32)
+            at = np.sin(0.1 * np.arange(length, dtype=np.float32) + number)[:, None]
             solved = np.zeros(length, np.bool_)
-            writer.append(Episode(number, zeros, zeros, solved, file, sha256_of(file), {}))
+            writer.append(Episode(number, np.cos(at), at, solved, file, sha256_of(file), {}))
         writer.finish()
     return open_dataset(path)
 

@@ -22,9 +22,13 @@ import sys
 from functools import partial
 from pathlib import Path
 sys.path.insert(0, {tests!r})
+import signal
 from test_executor import Work
 from goalsight.cli import main as cli
 from goalsight.executor import Executor
+
+# A program that a shell started behind its back ignores Ctrl-C, and so would this one.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def command():
     jobs = [("sleep", 0.0), ("note", 0.0)] + [("{last}", 60.0)] * 2

@@ -73,11 +73,3 @@ def test_a_file_that_names_no_factors_is_said_in_one_line(
     assert message in capsys.readouterr().err
     assert main(["collect", *arguments, "--factors", "mlid"]) == 2
     assert "give a YAML file or one of: mild, looks, ood-visual" in capsys.readouterr().err
-
-
-def test_steps_a_second_are_printed_for_every_task(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["perf", "tasks", "--steps", "3", "--size", "16", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert len(found["tasks"]) == 7
-    assert all(task[name] > 0 for task in found["tasks"] for name in ("blind", "seen", "both"))
-    assert main(["perf", "tasks", "--steps", "0"]) == 2

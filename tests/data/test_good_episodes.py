@@ -121,9 +121,10 @@ def test_without_a_good_episode_nothing_is_written(video_dataset: Path, tmp_path
 
 def test_a_folder_that_is_there_is_not_touched(video_dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="already there"):
         write_good(video_dataset, tmp_path / "mine", [])
-    assert list((tmp_path / "mine").iterdir()) == []
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
 def test_the_command_says_what_is_wrong_and_what_it_wrote(

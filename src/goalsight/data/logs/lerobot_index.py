@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import pyarrow as pa
@@ -174,7 +175,11 @@ def _v3_entry(
 
 def _file(path: Path, info: Mapping[str, Any], field: str, **values: int | str) -> Path:
     """The file that a template of `info.json` names; never one outside of the dataset."""
-    name = str(info[field]).format(**values)
+    template = str(info[field])
+    for _, wanted, _, _ in Formatter().parse(template):
+        if wanted is not None and wanted not in values:  # such as {episode_index.real}
+            raise KeyError(f"{field} names {{{wanted}}}")
+    name = template.format(**values)
     return inside(path, name, source=path / INFO, field=field, nested=True, error=DatasetError)
 
 
