@@ -163,7 +163,7 @@ def test_a_full_disk_ends_a_plan_in_one_line(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "writer",
-    ["goalsight.training.saving.save_checkpoint", "pytorch_lightning.Trainer.save_checkpoint"],
+    ["goalsight.training.trainer.save_checkpoint", "pytorch_lightning.Trainer.save_checkpoint"],
 )
 def test_a_full_disk_ends_a_training_in_one_line_and_the_same_command_goes_on(
     run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: str

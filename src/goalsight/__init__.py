@@ -15,11 +15,25 @@ if TYPE_CHECKING:
     from goalsight.clip import Clip
     from goalsight.data import open_dataset
     from goalsight.errors import UserError
+    from goalsight.registry import register
+    from goalsight.training.heads import train_head
+    from goalsight.training.run import train
     from goalsight_envs.foreign import wrap
 
 __version__ = "0.1.0"
 
-__all__ = ["Agent", "AgentConfig", "Clip", "UserError", "__version__", "open_dataset", "wrap"]
+__all__ = [
+    "Agent",
+    "AgentConfig",
+    "Clip",
+    "UserError",
+    "__version__",
+    "open_dataset",
+    "register",
+    "train",
+    "train_head",
+    "wrap",
+]
 
 _HOME = {
     "Agent": "goalsight.agent",
@@ -27,6 +41,9 @@ _HOME = {
     "Clip": "goalsight.clip",
     "UserError": "goalsight.errors",
     "open_dataset": "goalsight.data",
+    "register": "goalsight.registry",
+    "train": "goalsight.training.run",
+    "train_head": "goalsight.training.heads",
     "wrap": "goalsight_envs.foreign",
 }
 

@@ -15,7 +15,7 @@ from goalsight.cli.main import main
 from goalsight.data import Dataset, open_dataset
 from goalsight.data.collect import CollectConfig, Seeking, collect
 from goalsight.errors import UserError
-from goalsight.training.hindsight import demonstrations
+from goalsight.training.actor import demonstrations
 
 HERE = str(Path(__file__).parent)
 if HERE not in sys.path:

@@ -23,9 +23,9 @@ from goalsight.errors import CheckpointError, DatasetError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.actor import Actor
 from goalsight.training.actor import ActorConfig, ActorRunConfig, train_actor
-from goalsight.training.gripper import find_gripper
-from goalsight.training.hindsight import HindsightConfig, HindsightData, HindsightPairs
-from goalsight.training.loop import TrainSummary
+from goalsight.training.actor import find_gripper
+from goalsight.training.actor import HindsightConfig, HindsightData, HindsightPairs
+from goalsight.training.trainer import TrainSummary
 
 K = 2
 SMALL = ActorConfig(width=16, depth=1)

@@ -17,7 +17,7 @@ from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.actor import Actor
 from goalsight.training.data import WindowsConfig
-from goalsight.training.goal_windows import GoalWindows
+from goalsight.training.data import GoalWindows
 from goalsight.training.objective import ObjectiveConfig, world_model_losses
 from goalsight.training.run import TrainConfig, train
 

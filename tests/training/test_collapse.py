@@ -16,12 +16,12 @@ from goalsight.clip import Clip
 from goalsight.collapse import effective_rank
 from goalsight.data import Dataset
 from goalsight.models import WorldModel, WorldModelConfig
-from goalsight.training.callbacks import COLLAPSED_STEPS, CollapseAlarm, collapse_monitor
-from goalsight.training.config import AntiCollapse, ObjectiveConfig, likely_cause
-from goalsight.training.module import TrainingModule
+from goalsight.training.module import COLLAPSED_STEPS, CollapseAlarm, collapse_monitor
+from goalsight.training.objective import AntiCollapse, ObjectiveConfig, likely_cause
+from goalsight.training.run import TrainingModule
 from goalsight.training.objective import make_targets, world_model_losses
 from goalsight.training.run import TrainConfig, train
-from goalsight.training.schedule import OptimiserConfig
+from goalsight.training.module import OptimiserConfig
 
 KINDS: tuple[AntiCollapse, ...] = ("sigreg", "vicreg", "barlow", "ema", "infonce", "dino")
 CONFIG = WorldModelConfig(image_size=32, action_dim=2, frameskip=2)

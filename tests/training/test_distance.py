@@ -31,7 +31,7 @@ from goalsight.training.distance import (
     fit_distance,
     judge_distance,
 )
-from goalsight.training.moments import experience_of, sought_by
+from goalsight.training.heads import experience_of, sought_by
 
 QUICK = DistanceConfig(blocks=6, width=64, steps=250, batch=128, rate=3e-3)
 

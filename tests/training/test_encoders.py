@@ -19,7 +19,7 @@ from goalsight.errors import CheckpointError, DatasetError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.video_encoder import VideoEncoder, VideoEncoderConfig
 from goalsight.training.data import WindowsConfig
-from goalsight.training.latents import (
+from goalsight.training.data import (
     EncodedWindows,
     latent_variance,
     latents_of,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from goalsight.errors import OutputError
-from goalsight.training.folder import RunFolder
+from goalsight.training.trainer import RunFolder
 
 
 @pytest.mark.parametrize(

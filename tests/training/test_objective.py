@@ -15,7 +15,7 @@ from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.predictor import ResidualPredictor
 from goalsight.training.objective import ObjectiveConfig, make_targets, world_model_losses
 from goalsight.training.run import TrainConfig
-from goalsight.training.schedule import OptimiserConfig, learning_rate_scale, run_progress
+from goalsight.training.module import OptimiserConfig, learning_rate_scale, run_progress
 
 TERMS = ("prediction", "rollout", "sigreg", "inverse_encoded", "inverse_predicted")
 """Of the default objective."""

@@ -25,10 +25,10 @@ from goalsight.models.mask_predictor import MaskPredictor, MaskPredictorConfig
 from goalsight.models.video_encoder import VideoEncoder, VideoEncoderConfig
 from goalsight.training import masked
 from goalsight.training.data import WindowsConfig
-from goalsight.training.loop import TrainSummary
-from goalsight.training.masked import MaskedObjectiveConfig, follow, masked_losses
+from goalsight.training.trainer import TrainSummary
+from goalsight.training.pretrain import MaskedObjectiveConfig, follow, masked_losses
 from goalsight.training.pretrain import PretrainConfig, pretrain
-from goalsight.training.schedule import OptimiserConfig
+from goalsight.training.module import OptimiserConfig
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "pretrain").glob("*.yaml"))
 ENCODER = VideoEncoderConfig(image_size=32, patch=8, width=24, depth=2, heads=2)

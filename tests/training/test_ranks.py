@@ -20,7 +20,7 @@ from goalsight.data import Dataset
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.norm import BatchNorm
 from goalsight.ranks import gather_batch, sum_over_ranks
-from goalsight.training.config import ObjectiveConfig
+from goalsight.training.objective import ObjectiveConfig
 from goalsight.training.objective import make_targets, world_model_losses
 
 RANKS, STEPS = 2, 3

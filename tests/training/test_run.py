@@ -20,7 +20,7 @@ from goalsight.errors import DatasetError, OutputError, UserError
 from goalsight.models import WorldModelConfig
 from goalsight.training.data import ShuffledBatches, WindowsConfig
 from goalsight.training.run import TrainConfig, TrainSummary, train
-from goalsight.training.schedule import OptimiserConfig
+from goalsight.training.module import OptimiserConfig
 
 MODEL = WorldModelConfig(image_size=32, action_dim=2, frameskip=2)
 STEPS = 17

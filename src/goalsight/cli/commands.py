@@ -58,7 +58,8 @@ COMMANDS: dict[str, Command] = {
         _command(
             "pretrain",
             "pretrain a video encoder on a dataset's videos, as V-JEPA does",
-            "main",
+            "pretrain_command",
+            module="train",
             raw=True,
         ),
         _command("encoder import", "make published V-JEPA 2 weights a checkpoint", "import_"),
@@ -76,7 +77,7 @@ COMMANDS: dict[str, Command] = {
         _command(
             "head ensemble",
             "small predictors whose disagreement warns a planner",
-            module="head_ensemble",
+            module="head",
         ),
         _command("head macro", "a few numbers for several action blocks", module="head_macro"),
         _command(

@@ -53,35 +53,74 @@ def probe(
         goalsight head probe --checkpoint runs/push --data runs/push-data --out runs/push-probe
         goalsight plan --checkpoint runs/push-probe --settings decoded=1 --env ... --out ...
     """
-    from goalsight.cli.inspect import about, check_counts
+    from goalsight.cli.inspect import about
     from goalsight.diagnostics import draw_probe, report_values, write_report
-    from goalsight.training.heads import save_with_head
-    from goalsight.training.probe import choose, fit_head, readable
+    from goalsight.training.heads import TrainedHead, train_head
 
-    check_counts(blocks=blocks, windows=windows)
-    subject = begin(checkpoint, data, out, device)
-    fit = subject.to_fit(seed, blocks, windows)
-    names = [name.strip() for name in variables.split("+") if name.strip()] or readable(fit)
-    fit = choose(fit, names)
-    test = choose(subject.held_out(blocks, windows, seed), names)
-    fitted = fit_head(subject.model.config, fit, test, kind=kind, seed=seed)
-    values, figure = about(subject) | report_values(fitted.report), draw_probe(fitted.report)
-    how = {"kind": kind, "blocks": blocks, "windows": len(fit.encoded), "seed": seed}
-    save_with_head(
-        str(subject.checkpoint["path"]),
+    names = tuple(name.strip() for name in variables.split("+") if name.strip())
+    done = train_head(
+        checkpoint,
+        data,
         out,
         "probe",
-        fitted.options,
-        fitted.head.state_dict(),
-        how=how | {"variables": names, "dataset": subject.dataset.fingerprint()},
-        labels_used=fitted.labels_used,
-        metrics=fitted.metrics(),
+        variables=names,
+        kind=kind,
+        blocks=blocks,
+        windows=windows,
+        seed=seed,
+        device=device,
     )
-    write_report(out, "probe", values, figure)
-    used = ", ".join(fitted.labels_used) or "none"
-    note = f"{out}: simulator labels used: {used}; judged on {subject.split.note}"
-    print(jsonlib.dumps(values, indent=2) if json else f"{fitted.report.summary()}\n{note}")
+    assert isinstance(done, TrainedHead)
+    assert done.report is not None
+    values = about(done.subject) | report_values(done.report)
+    write_report(out, "probe", values, draw_probe(done.report))
+    used = ", ".join(done.labels_used) or "none"
+    note = f"{out}: simulator labels used: {used}; judged on {done.subject.split.note}"
+    print(jsonlib.dumps(values, indent=2) if json else f"{done.report.summary()}\n{note}")
     return 0
+
+
+def ensemble(
+    *,
+    checkpoint: str,
+    data: Path,
+    out: Path,
+    members: int = 4,
+    steps: int = 1500,
+    seed: int = 0,
+    device: str = "cpu",
+    json: bool = False,
+) -> None:
+    """Train a few small predictors on a model's latents; where they disagree, it is on its own.
+
+    A planner may then avoid such places: `--settings disagreement=1`.
+
+    Args:
+        checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
+        data: Folder of the dataset.
+        out: Folder of the new run: the same model, its other heads, and this one.
+        members: Predictors.
+        steps: Steps of training.
+        seed: Of everything random.
+        device: Torch device to encode on.
+        json: Print the measures as JSON.
+
+    Example:
+        goalsight head ensemble --checkpoint runs/push --data runs/push-data --out runs/push-sure
+    """
+    from goalsight.training.heads import TrainedHead, train_head
+
+    done = train_head(
+        checkpoint, data, out, "ensemble", members=members, steps=steps, seed=seed, device=device
+    )
+    assert isinstance(done, TrainedHead)
+    if json:
+        print(jsonlib.dumps({"checkpoint": str(done.checkpoint), **done.metrics}))
+        return
+    print(f"judged on {done.subject.split.note}, one block ahead:")
+    print(f"  rank      {done.metrics['rank']:.2f} with the model's error")
+    print(f"  shuffled  {done.metrics['shuffled']:.1f} times as much with other moments' actions")
+    print(f"checkpoint {done.checkpoint}")
 
 
 def begin(checkpoint: str, data: Path, out: Path, device: str = "cpu") -> Subject:

@@ -5,22 +5,9 @@ from __future__ import annotations
 import json as jsonlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from goalsight.cli.head import begin
 from goalsight.errors import UserError
-
-if TYPE_CHECKING:
-    from goalsight.diagnostics import Subject
-    from goalsight.progress import Progress
-    from goalsight.training.distance import Experience
-
-EPISODES = 600
-"""Episodes learnt from at most."""
-HELD_OUT = 100
-"""Episodes judged on at most."""
 
 
 def distance(
@@ -56,8 +43,7 @@ def distance(
     from goalsight.data import open_dataset
     from goalsight.progress import progress_bar
     from goalsight.training.distance import DistanceConfig, fit_distance, judge_distance
-    from goalsight.training.heads import save_with_head
-    from goalsight.training.moments import sought_by
+    from goalsight.training.heads import experiences, save_with_head, sought_by
 
     subject = begin(checkpoint, data, out, device)
     try:
@@ -88,15 +74,3 @@ def distance(
     print(f"  rank     {measures['rank']:.2f} (the latent distance: {measures['rank_energy']:.2f})")
     print(f"  never    {100 * measures['never']:.0f} % of other episodes' latents called farther")
     print(f"checkpoint {folder}")
-
-
-def experiences(subject: Subject, seed: int, progress: Progress) -> tuple[Experience, Experience]:
-    """What a head learns from and what it is judged on, of episodes drawn by the seed."""
-    from goalsight.training.moments import experience_of
-
-    order = np.random.default_rng(seed).permutation(subject.split.fit)
-    learnt, judged = np.sort(order[:EPISODES]), subject.split.held_out[:HELD_OUT]
-    return (
-        experience_of(subject.model, subject.dataset, learnt, progress),
-        experience_of(subject.model, subject.dataset, judged, progress),
-    )

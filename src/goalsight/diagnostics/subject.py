@@ -110,19 +110,21 @@ class Subject:
             )
 
 
-def open_subject(checkpoint: str | Path, data: str | Path, device: str = "cpu") -> Subject:
+def open_subject(
+    checkpoint: str | Path, data: str | Path | Dataset, device: str = "cpu"
+) -> Subject:
     """Load a checkpoint and open a dataset that it can be shown.
 
     Args:
         checkpoint: folder of a checkpoint or of a training run, or the name of a shipped one.
-        data: folder of the dataset.
+        data: dataset, or its folder.
         device: where the model runs.
 
     Raises:
         CheckpointError: if there is no such checkpoint or it is damaged.
         DatasetError: if there is no such dataset, or it is of another robot than the model.
     """
-    dataset = open_dataset(data)
+    dataset = data if isinstance(data, Dataset) else open_dataset(data)
     folder = find_checkpoint(checkpoint)
     loaded = load_checkpoint(folder, device)
     config = loaded.config

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
+
+from goalsight.ranks import gather_batch
+from goalsight.registry import register
+
+
+@register("loss", "infonce")
+def infonce_terms(
+    z: Tensor,
+    predicted: Tensor,
+    config: Any,  # noqa: ANN401  (as `AntiCollapseLoss` says)
+    _generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """InfoNCE over whole frames of all time steps; see `goalsight.losses.AntiCollapseLoss`."""
+    if not config.infonce > 0:
+        return {}
+    rows = [
+        rearrange(gather_batch(latents.float()), "b t p d -> (b t) (p d)")
+        for latents in (predicted, z[:, 1:])
+    ]
+    return {"infonce": info_nce(rows[0], rows[1], config.infonce_temperature)}
 
 
 def info_nce(predicted: Tensor, target: Tensor, temperature: float = 0.1) -> Tensor:

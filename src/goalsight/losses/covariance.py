@@ -1,13 +1,57 @@
-"""Regularisers of second moments: VICReg's two terms and Barlow Twins."""
+"""Regularisers of second moments: VICReg's two terms and Barlow Twins.
+
+Taken time step by time step, since the frames of one window are not independent. Every token of a
+grid (P > 1) is a row of its own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.nn import functional
 
+from goalsight.ranks import gather_batch
+from goalsight.registry import register
+
 EPSILON = 1e-4
 """Added to variances before a root is taken, as in VICReg: the root has no slope at zero."""
+
+
+@register("loss", "vicreg")
+def vicreg_terms(
+    z: Tensor,
+    _predicted: Tensor,
+    config: Any,  # noqa: ANN401  (as `AntiCollapseLoss` says)
+    _generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """Variance and covariance of VICReg; see `goalsight.losses.AntiCollapseLoss`."""
+    if not (config.variance > 0 or config.covariance > 0):
+        return {}
+    # Both are cheap once the batch is gathered, and each explains the other.
+    return {
+        "variance": _over_time(variance_hinge, z),
+        "covariance": _over_time(covariance_penalty, z),
+    }
+
+
+@register("loss", "barlow")
+def barlow_terms(
+    z: Tensor,
+    predicted: Tensor,
+    config: Any,  # noqa: ANN401  (as `AntiCollapseLoss` says)
+    _generator: torch.Generator | None = None,
+) -> dict[str, Tensor]:
+    """Barlow Twins of predictions and targets; see `goalsight.losses.AntiCollapseLoss`."""
+    if not config.barlow > 0:
+        return {}
+    off_diagonal = config.barlow_off_diagonal
+    return {
+        "barlow": _over_time(lambda x, y: barlow_twins(x, y, off_diagonal), predicted, z[:, 1:])
+    }
 
 
 def variance_hinge(z: Tensor, least: float = 1.0) -> Tensor:
@@ -81,6 +125,13 @@ def barlow_twins(one: Tensor, other: Tensor, off_diagonal: float = 5e-3) -> Tens
     redundancy = _off_diagonal(correlation).square().sum()
     loss: Tensor = (agreement + off_diagonal * redundancy) / one.shape[1]
     return loss
+
+
+def _over_time(statistic: Callable[..., Tensor], *latents: Tensor) -> Tensor:
+    """Mean over time of a statistic of rows, each (B, T, P, D) seen as T times (B * P, D)."""
+    steps = [rearrange(gather_batch(z.float()), "b t p d -> t (b p) d") for z in latents]
+    values = [statistic(*rows) for rows in zip(*steps, strict=True)]
+    return torch.stack(values).mean()
 
 
 def _standardise(z: Tensor) -> Tensor:

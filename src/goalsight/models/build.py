@@ -1,8 +1,7 @@
-"""The parts of a world model by name."""
+"""The parts of a world model by name; see `goalsight.registry` for how to add one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields, replace
 
 from goalsight.models.action_predictor import (
@@ -17,6 +16,13 @@ from goalsight.models.pixels import PixelEncoder, PixelPredictor
 from goalsight.models.predictor import AffinePredictor, Predictor, ResidualPredictor
 from goalsight.models.pretrained import build_timm, build_transformers
 from goalsight.models.video_encoder import FrameEncoder
+from goalsight.registry import find, register
+
+WITHOUT_OPTIONS = {"residual", "direct", "affine", "grid", "pixel"}
+"""Predictors that the size describes in full."""
+
+register("encoder", "timm")(build_timm)
+register("encoder", "hf")(build_transformers)
 
 
 def build_encoder(config: WorldModelConfig) -> Encoder:
@@ -26,15 +32,15 @@ def build_encoder(config: WorldModelConfig) -> Encoder:
         ValueError: if there is no such encoder; lists those that exist.
     """
     kind = config.encoder.partition(":")[0]  # timm:NAME is of the kind timm
-    if kind not in ENCODERS:
-        raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}, got {config.encoder!r}")
+    build = find("encoder", kind)
     if config.latent and kind != "conv":
         raise ValueError(f"latent is the width of encoder conv, encoder {kind} has its own")
     if config.standardise and kind != "conv":
         raise ValueError(
             f"standardise is for encoder conv, encoder {kind} sees pictures as they are"
         )
-    return ENCODERS[kind](config)
+    encoder: Encoder = build(config)
+    return encoder
 
 
 def build_predictor(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
@@ -43,17 +49,16 @@ def build_predictor(config: WorldModelConfig, patches: int, dim: int) -> Predict
     Raises:
         ValueError: if there is no such predictor; lists those that exist.
     """
-    if config.predictor_options and config.predictor != "transformer":
+    build = find("predictor", config.predictor)
+    if config.predictor_options and config.predictor in WITHOUT_OPTIONS:
         raise ValueError(
             f"predictor_options are the transformer's, predictor {config.predictor} has none"
         )
-    if config.predictor not in PREDICTORS:
-        raise ValueError(
-            f"predictor must be one of {', '.join(PREDICTORS)}, got {config.predictor!r}"
-        )
-    return PREDICTORS[config.predictor](config, patches, dim)
+    predictor: Predictor = build(config, patches, dim)
+    return predictor
 
 
+@register("encoder", "conv")
 def _conv(config: WorldModelConfig) -> Encoder:
     widths = SIZES[config.size]
     return ConvEncoder(
@@ -65,11 +70,13 @@ def _conv(config: WorldModelConfig) -> Encoder:
     )
 
 
+@register("encoder", "conv-grid")
 def _conv_grid(config: WorldModelConfig) -> Encoder:
     widths = SIZES[config.size]
     return ConvGridEncoder(config.image_size, widths.stem, widths.hidden, widths.latent // 2)
 
 
+@register("encoder", "pixels")
 def _pixels(config: WorldModelConfig) -> Encoder:
     if config.inverse or config.predictor != "pixel":
         raise ValueError(
@@ -79,6 +86,8 @@ def _pixels(config: WorldModelConfig) -> Encoder:
     return PixelEncoder(config.image_size)
 
 
+@register("predictor", "direct")
+@register("predictor", "residual")
 def _residual(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
     del patches
     widths = _sees_the_present(config)
@@ -92,6 +101,7 @@ def _residual(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
     )
 
 
+@register("predictor", "affine")
 def _affine(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
     del patches
     widths = _sees_the_present(config)
@@ -100,6 +110,7 @@ def _affine(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
     )
 
 
+@register("predictor", "grid")
 def _grid(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
     widths = _sees_the_present(config)
     return GridPredictor(
@@ -112,6 +123,7 @@ def _grid(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
     )
 
 
+@register("predictor", "pixel")
 def _pixel(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
     widths = _sees_the_present(config)
     if (patches, dim) != (1, 3 * config.image_size**2):
@@ -146,6 +158,7 @@ def _action_values(config: WorldModelConfig) -> int:
     return config.frameskip * config.action_dim
 
 
+@register("predictor", "transformer")
 def _transformer(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
     return TransformerPredictor(
         patches,
@@ -170,23 +183,6 @@ def _transformer_widths(config: WorldModelConfig) -> TransformerWidths:
     return replace(TRANSFORMER_SIZES[config.size], **config.predictor_options)
 
 
+@register("encoder", "vjepa")
 def _vjepa(config: WorldModelConfig) -> Encoder:
     return FrameEncoder.from_options(config.encoder_options, config.image_size)
-
-
-ENCODERS: dict[str, Callable[[WorldModelConfig], Encoder]] = {
-    "conv": _conv,
-    "conv-grid": _conv_grid,
-    "pixels": _pixels,
-    "vjepa": _vjepa,
-    "timm": build_timm,
-    "hf": build_transformers,
-}
-PREDICTORS: dict[str, Callable[[WorldModelConfig, int, int], Predictor]] = {
-    "residual": _residual,
-    "direct": _residual,
-    "affine": _affine,
-    "grid": _grid,
-    "pixel": _pixel,
-    "transformer": _transformer,
-}

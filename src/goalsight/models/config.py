@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Size = Literal["tiny", "small", "base"]
-PredictorKind = Literal["residual", "direct", "affine", "grid", "pixel", "transformer"]
 Conditioning = Literal["tokens", "adaln"]
 OWN = "own"
 """What `encoder` says of a model whose encoder and predictor were made elsewhere."""
@@ -27,15 +26,17 @@ class WorldModelConfig:
     frameskip: int = 5
     """K, control steps between two frames the model sees."""
     encoder: str = "conv"
-    """What turns pictures into latents; `goalsight.models.build` lists the names."""
+    """What turns pictures into latents: conv, conv-grid, pixels, vjepa, timm:NAME, hf:NAME, or one
+    that is registered."""
     encoder_options: dict[str, Any] = field(default_factory=dict)
-    """What an encoder that was made elsewhere needs to be built again, plain values."""
+    """What an encoder made elsewhere, or registered, needs to be built again, plain values."""
     standardise: bool = False
     """Show encoder `conv` each picture with its colour channels at zero mean and unit variance."""
     freeze_encoder: bool = False
     """Train the predictor alone, on latents that stay as they are."""
-    predictor: PredictorKind = "residual"
-    """What predicts the next latent."""
+    predictor: str = "residual"
+    """What predicts the next latent: residual, direct, affine, grid, pixel, transformer, or one
+    that is registered."""
     proprio_dim: int = 0
     """Q, numbers of proprio the predictor sees and predicts; 0 for none."""
     inverse: bool = True
@@ -45,8 +46,9 @@ class WorldModelConfig:
     conditioning: Conditioning = "tokens"
     """How actions and proprio enter the transformer: tokens of their own, or adaptive norms."""
     predictor_options: dict[str, Any] = field(default_factory=dict)
-    """Of the transformer where they differ from the size's, such as `{depth: 6, heads: 16, head:
-    64}`; `goalsight.models.action_predictor.TransformerWidths` lists them."""
+    """Of a registered predictor; or of the transformer where they differ from the size's, such as
+    `{depth: 6, heads: 16, head: 64}`; `goalsight.models.action_predictor.TransformerWidths` lists
+    them."""
     heads: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Options of the optional heads there are, by name; `goalsight.models.heads` lists them."""
 

@@ -1,5 +1,5 @@
-"""Training a world model: objective, data, schedule, and a run that survives being killed.
+"""Training a world model: objective, data, and a run that survives being killed.
 
-`goalsight.training.run.train` is the whole job; `objective` and `schedule` are pure functions and
-need no Lightning.
+`run.train` is the whole job (`goalsight.train`), `objective` the loss that is minimised, `data` the
+batches, `trainer` the loop around both, `heads` and `actor` what is trained on a finished model.
 """

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from goalsight.clip import Clip
@@ -24,9 +25,14 @@ from goalsight.data import (
 )
 from goalsight.errors import DatasetError, DataWarning
 from goalsight.models import WorldModel
-from goalsight.progress import Progress, silent
-from goalsight.training.goal_windows import GoalWindows
-from goalsight.training.latents import EncodedWindows, worth_remembering
+from goalsight.progress import Progress, progress_bar, silent
+
+MEMORY_LIMIT = 4 * 2**30
+"""Latents of up to this many bytes are kept in memory."""
+
+
+CHUNK = 64
+"""Frames encoded at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,101 +59,6 @@ class WindowsConfig:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation must be in [0, 1), got {self.validation}")
-
-
-class ShuffledBatches:
-    """Batch p of an endless stream of epochs: a permutation per epoch, cut into whole batches.
-
-    Ranks that train together share the stream: each takes its part of every batch, and all parts
-    in the order of the ranks are what one process would take in a batch as large as all of them.
-    """
-
-    def __init__(self, items: int, batch: int, seed: int, *, rank: int = 0, ranks: int = 1) -> None:
-        """Describe the stream.
-
-        Args:
-            items: windows there are.
-            batch: of them in a batch of one rank.
-            seed: of all permutations.
-            rank: which process this is.
-            ranks: processes that train together.
-        """
-        self._items, self._batch, self._seed = items, batch, seed
-        self._rank, self._ranks = rank, ranks
-        self.start = 0
-        """Batches that were used before; the next iteration begins there."""
-
-    def __len__(self) -> int:
-        """Batches in an epoch; windows that fill no batch wait for the next permutation."""
-        return self._items // (self._batch * self._ranks)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """As many batches as an epoch has, from `start` on."""
-        order, shuffled = np.empty(0, np.int64), -1
-        for position in range(self.start, self.start + len(self)):
-            epoch, at = divmod(position, len(self))
-            if epoch != shuffled:
-                order = self._permutation(epoch)
-                shuffled = epoch
-            first = (at * self._ranks + self._rank) * self._batch
-            yield order[first : first + self._batch].tolist()
-
-    def _permutation(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self._seed, epoch]).permutation(self._items)
-
-
-def _as_it_is(batch: Any) -> Any:  # noqa: ANN401  (torch types it as a list of samples)
-    """`Windows` makes the whole batch; there is nothing left to collate."""
-    return batch
-
-
-class WindowLoader(DataLoader[Clip]):
-    """A loader that knows its place in the stream and how long it kept the model waiting."""
-
-    def __init__(
-        self, windows: torch.utils.data.Dataset[Clip], batches: ShuffledBatches, workers: int
-    ) -> None:
-        """Load batches of windows.
-
-        Args:
-            windows: to load from.
-            batches: which, in which order.
-            workers: loading processes.
-        """
-        super().__init__(
-            windows,
-            batch_sampler=batches,
-            num_workers=workers,
-            collate_fn=_as_it_is,
-            multiprocessing_context="spawn" if workers else None,
-            generator=torch.Generator(),  # its own: a loader draws a seed whenever it starts
-        )
-        self._batches = batches
-        self._used = 0
-        self.waited_s = 0.0
-        """Time spent waiting for batches so far [s]."""
-
-    def __iter__(self) -> Iterator[Clip]:  # type: ignore[override]
-        """One epoch's worth of batches from where the last iteration ended."""
-        self._batches.start = self._used
-        batches = super().__iter__()
-        while True:
-            began = time.perf_counter()
-            try:
-                clip = next(batches)
-            except StopIteration:
-                return
-            self.waited_s += time.perf_counter() - began
-            self._used += 1
-            yield clip
-
-    def state_dict(self) -> dict[str, int]:
-        """Place in the stream, kept in Lightning's checkpoint."""
-        return {"used": self._used}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on from a place in the stream."""
-        self._used = state["used"]
 
 
 class WindowData(LightningDataModule):
@@ -246,7 +157,7 @@ class WindowData(LightningDataModule):
                 if self._goals
                 else self.validation,
                 batch_sampler=self._batches(self.validation),
-                collate_fn=_as_it_is,
+                collate_fn=whole_batch,
                 generator=torch.Generator(),
             )
         ]
@@ -271,3 +182,270 @@ def _warn_of_constants(statistics: Mapping[str, Sequence[float]], dataset: Datas
             DataWarning,
             stacklevel=3,
         )
+
+
+class ShuffledBatches:
+    """Batch p of an endless stream of epochs: a permutation per epoch, cut into whole batches.
+
+    Ranks that train together share the stream: each takes its part of every batch, and all parts
+    in the order of the ranks are what one process would take in a batch as large as all of them.
+    """
+
+    def __init__(self, items: int, batch: int, seed: int, *, rank: int = 0, ranks: int = 1) -> None:
+        """Describe the stream.
+
+        Args:
+            items: windows there are.
+            batch: of them in a batch of one rank.
+            seed: of all permutations.
+            rank: which process this is.
+            ranks: processes that train together.
+        """
+        self._items, self._batch, self._seed = items, batch, seed
+        self._rank, self._ranks = rank, ranks
+        self.start = 0
+        """Batches that were used before; the next iteration begins there."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch; windows that fill no batch wait for the next permutation."""
+        return self._items // (self._batch * self._ranks)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """As many batches as an epoch has, from `start` on."""
+        order, shuffled = np.empty(0, np.int64), -1
+        for position in range(self.start, self.start + len(self)):
+            epoch, at = divmod(position, len(self))
+            if epoch != shuffled:
+                order = self._permutation(epoch)
+                shuffled = epoch
+            first = (at * self._ranks + self._rank) * self._batch
+            yield order[first : first + self._batch].tolist()
+
+    def _permutation(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self._seed, epoch]).permutation(self._items)
+
+
+class WindowLoader(DataLoader[Clip]):
+    """A loader that knows its place in the stream and how long it kept the model waiting."""
+
+    def __init__(
+        self, windows: torch.utils.data.Dataset[Clip], batches: ShuffledBatches, workers: int
+    ) -> None:
+        """Load batches of windows.
+
+        Args:
+            windows: to load from.
+            batches: which, in which order.
+            workers: loading processes.
+        """
+        super().__init__(
+            windows,
+            batch_sampler=batches,
+            num_workers=workers,
+            collate_fn=whole_batch,
+            multiprocessing_context="spawn" if workers else None,
+            generator=torch.Generator(),  # its own: a loader draws a seed whenever it starts
+        )
+        self._batches = batches
+        self._used = 0
+        self.waited_s = 0.0
+        """Time spent waiting for batches so far [s]."""
+
+    def __iter__(self) -> Iterator[Clip]:  # type: ignore[override]
+        """One epoch's worth of batches from where the last iteration ended."""
+        self._batches.start = self._used
+        batches = super().__iter__()
+        while True:
+            began = time.perf_counter()
+            try:
+                clip = next(batches)
+            except StopIteration:
+                return
+            self.waited_s += time.perf_counter() - began
+            self._used += 1
+            yield clip
+
+    def state_dict(self) -> dict[str, int]:
+        """Place in the stream, kept in Lightning's checkpoint."""
+        return {"used": self._used}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from a place in the stream."""
+        self._used = state["used"]
+
+
+def whole_batch(batch: Any) -> Any:  # noqa: ANN401  (torch types it as a list of samples)
+    """Windows come as a whole batch; there is nothing left to collate."""
+    return batch
+
+
+@dataclass(frozen=True)
+class GoalClip(Clip):
+    """A window and a picture that the same episode reached after it."""
+
+    goal: Tensor
+    """(B, 1, C, H, W) uint8 RGB."""
+    time: Tensor
+    """(B,) float32 control steps from frame 0 to the goal, at least as many as the window has."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> GoalClip:
+        """The same clip on another device."""
+        clip = super().to(device, non_blocking=non_blocking)
+        return GoalClip(
+            clip.frames,
+            clip.actions,
+            clip.proprio,
+            self.goal.to(device, non_blocking=non_blocking),
+            self.time.to(device, non_blocking=non_blocking),
+        )
+
+
+class GoalWindows(torch.utils.data.Dataset[Clip]):
+    """Windows with a goal each, drawn anew at every look.
+
+    The draw is a function of seed and of the batch alone: a resumed run draws what it would have.
+    """
+
+    def __init__(self, windows: Windows, furthest: int, seed: int) -> None:
+        """Give windows goals.
+
+        Args:
+            windows: of at least two frames.
+            furthest: control steps from a window's first frame to the furthest goal; the end of
+                the episode where that is nearer.
+            seed: of the goals.
+        """
+        self._windows, self._furthest, self._seed = windows, furthest, seed
+        self._last = windows.last_rows
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self._windows)
+
+    def __getitems__(self, indices: Sequence[int]) -> GoalClip:
+        """Windows as one clip (B, ...).
+
+        Raises:
+            IndexError: if there is no such window.
+        """
+        clip = self._windows.__getitems__(indices)
+        rows = self._windows.rows(indices)
+        first, least = rows[:, 0], rows[:, -1] - rows[:, 0]
+        room = np.maximum(least, np.minimum(self._last[first] - first, self._furthest))
+        draw = np.random.default_rng([self._seed, *indices]).random(len(first))
+        ahead = least + (draw * (room - least + 1)).astype(np.int64)
+        return GoalClip(
+            clip.frames,
+            clip.actions,
+            clip.proprio,
+            self._windows.pictures((first + ahead)[:, None]),
+            torch.from_numpy(ahead.astype(np.float32)).to(clip.actions.device),
+        )
+
+
+@dataclass(frozen=True)
+class EncodedClip(Clip):
+    """A clip whose frames were encoded before."""
+
+    latents: Tensor
+    """(*B, T, P, D) float32."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> EncodedClip:
+        """The same clip on another device; its frames stay, nobody looks at them any more."""
+        return EncodedClip(
+            self.frames,
+            self.actions.to(device, non_blocking=non_blocking),
+            self.proprio.to(device, non_blocking=non_blocking),
+            self.latents.to(device, non_blocking=non_blocking),
+        )
+
+
+def latents_of(model: WorldModel, clip: Clip) -> Tensor:
+    """Latents (*B, T, P, D) of a clip, encoded now unless they were before."""
+    return clip.latents if isinstance(clip, EncodedClip) else model.encode(clip.frames)
+
+
+def worth_remembering(model: WorldModel, windows: Windows, frames: float) -> bool:
+    """Whether encoding every frame once is less work, and its result fits into memory.
+
+    Args:
+        model: with a frozen encoder.
+        windows: to train on.
+        frames: that the run will look at, all its steps together.
+    """
+    size = 4 * windows.total_rows * model.patches * model.latent_dim
+    has_weights = any(True for _ in model.encoder.parameters())  # pixels as they are have none
+    return has_weights and windows.total_rows < frames and size <= MEMORY_LIMIT
+
+
+@torch.no_grad()
+def latent_variance(model: WorldModel, windows: Windows, frames: int = 512) -> float:
+    """Variance over frames of the latents, averaged over patches and dimensions.
+
+    What an energy is measured in: 1 for latents that a batch norm made, far less for layer-normed
+    patches of which most show an empty table.
+
+    Args:
+        model: in any mode; its batch statistics are left alone.
+        windows: of the training data.
+        frames: to look at, evenly spread; all there are if fewer.
+    """
+    rows = np.linspace(0, windows.total_rows - 1, min(frames, windows.total_rows)).astype(np.int64)
+    device, training = next(model.parameters()).device, model.training
+    model.eval()
+    chunks = [rows[at : at + CHUNK][None] for at in range(0, len(rows), CHUNK)]
+    z = torch.cat([model.encode(windows.pictures(chunk).to(device))[0] for chunk in chunks])
+    model.train(training)
+    return float(z.float().var(0).mean()) if len(z) > 1 else 1.0
+
+
+class EncodedWindows(torch.utils.data.Dataset[Clip]):
+    """Windows whose clips carry their latents."""
+
+    def __init__(self, windows: Windows, model: WorldModel) -> None:
+        """Encode all frames, in float32 whatever the run's precision is.
+
+        Args:
+            windows: of frames.
+            model: whose encoder stays as it is, on any device.
+        """
+        self._windows = windows
+        self._latents = encode_all(windows, model)
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self._windows)
+
+    def __getitems__(self, indices: Sequence[int]) -> EncodedClip:
+        """Windows as one clip (B, ...).
+
+        Raises:
+            IndexError: if there is no such window.
+        """
+        clip = self._windows.__getitems__(indices)
+        latents = self._latents[torch.from_numpy(self._windows.rows(indices))]
+        return EncodedClip(clip.frames, clip.actions, clip.proprio, latents)
+
+
+@torch.no_grad()
+def encode_all(windows: Windows, model: WorldModel, progress: Progress | None = None) -> Tensor:
+    """Latents of all frames of some episodes.
+
+    Args:
+        windows: of those episodes, one after another.
+        model: whose encoder stays as it is, on any device, in evaluation mode.
+        progress: told how many frames are encoded; without it a bar shows if it takes long.
+
+    Returns:
+        (rows, P, D) float32 on the CPU.
+    """
+    if progress is None:
+        with progress_bar("Encoding", "frames") as bar:
+            return encode_all(windows, model, bar)
+    device, total = next(model.buffers()).device, windows.total_rows
+    latents = torch.empty(total, model.patches, model.latent_dim)
+    for at in range(0, total, CHUNK):
+        rows = np.arange(at, min(at + CHUNK, total))[None]
+        latents[at : at + CHUNK] = model.encode(windows.pictures(rows).to(device))[0]
+        progress(min(at + CHUNK, total), total)
+    return latents

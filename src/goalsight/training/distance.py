@@ -17,6 +17,7 @@ from torch import Tensor
 from goalsight.models import WorldModel
 from goalsight.models.heads.temporal_distance import TemporalDistance
 from goalsight.progress import Progress, silent
+from goalsight.training.heads import Experience, Sought
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,37 +54,6 @@ class DistanceConfig:
                 "others, failures and imagined are shares, and others + failures at most 1; got "
                 f"{self.others}, {self.failures} and {self.imagined}"
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Experience:
-    """Recorded moments; of a row and the next one of its chain, one is a block after the other."""
-
-    latents: Tensor
-    """(F, P, D) encoded."""
-    imagined: Tensor
-    """(F, P, D) as the model imagined them from an earlier row of their episode; the encoded ones
-    where there is none."""
-    left: Tensor
-    """(F,) int64 rows that follow in the same chain."""
-    episode: Tensor
-    """(F,) int64 which episode."""
-    blocks: Tensor
-    """(F, K, A) the action block that runs at each row; means nothing at a chain's end."""
-    proprio: Tensor | None = None
-    """(F, Q) SI units, for models that see it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sought:
-    """Moments of on-policy episodes and the goals that were sought."""
-
-    latents: Tensor
-    """(G, P, D) encoded."""
-    goals: Tensor
-    """(G, P, D) latent of the goal image that was sought then."""
-    blocks: Tensor
-    """(G,) blocks until it was reached; infinite where it never was."""
 
 
 def fit_distance(
