@@ -146,7 +146,7 @@ def test_an_affine_step_keeps_what_lies_between_two_states_between_them(name: st
 @torch.no_grad()
 def test_tokens_exchange_in_the_grid_predictor_and_only_there() -> None:
     for predictor, exchange in (("grid", True), ("residual", False), ("affine", False)):
-        model = built(replace(GRID, predictor=predictor))  # type: ignore[arg-type]
+        model = built(replace(GRID, predictor=predictor))
         z = randoms(1, 1, model.patches, model.latent_dim)
         other = z.clone()
         other[:, :, 0] += 1.0

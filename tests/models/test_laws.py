@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from goalsight.collapse import effective_rank, smallest_std
-from goalsight.losses import prediction_error, sigreg
 from goalsight.models import SIZES, WorldModel, WorldModelConfig
+from goalsight.training.objective import prediction_error, sigreg
 
 CONFIG = WorldModelConfig(image_size=32, action_dim=3, frameskip=2)
 

@@ -16,15 +16,21 @@ from pytorch_lightning import Callback
 from goalsight.agent import Agent, AgentConfig
 from goalsight.checkpoint import load_checkpoint, save_checkpoint
 from goalsight.cli.main import main
-from goalsight.cli.train_actor import ActorCLI, wants_actor
+from goalsight.cli.train import ActorCLI, wants_actor
 from goalsight.data import Dataset
 from goalsight.data import format as layout
 from goalsight.errors import CheckpointError, DatasetError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.actor import Actor
-from goalsight.training.actor import ActorConfig, ActorRunConfig, train_actor
-from goalsight.training.actor import find_gripper
-from goalsight.training.actor import HindsightConfig, HindsightData, HindsightPairs
+from goalsight.training.actor import (
+    ActorConfig,
+    ActorRunConfig,
+    HindsightConfig,
+    HindsightData,
+    HindsightPairs,
+    find_gripper,
+    train_actor,
+)
 from goalsight.training.trainer import TrainSummary
 
 K = 2

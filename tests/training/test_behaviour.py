@@ -16,10 +16,9 @@ from goalsight.data import Dataset, Windows
 from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.actor import Actor
-from goalsight.training.data import WindowsConfig
-from goalsight.training.data import GoalWindows
+from goalsight.training.data import GoalWindows, WindowsConfig
 from goalsight.training.objective import ObjectiveConfig, world_model_losses
-from goalsight.training.run import TrainConfig, train
+from goalsight.training.run import TrainConfig, train_model
 
 K = 2
 BEHAVIOUR = ObjectiveConfig(behaviour=0.1)
@@ -96,7 +95,7 @@ def run(dataset: Dataset, out: Path, *, steps: int = 4, **changes: Any) -> Path:
         "enable_progress_bar": False,
     }  # fmt: skip
     config = TrainConfig(**{**values, **changes}, save_every_s=0.0)
-    return train(dataset, out, config, trainer=trainer).checkpoint
+    return train_model(dataset, out, config, trainer=trainer).checkpoint
 
 
 def test_a_run_ends_with_an_actor_that_acts_on_latents_as_wide_as_asked_for(

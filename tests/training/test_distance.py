@@ -25,13 +25,11 @@ from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.temporal_distance import TemporalDistance
 from goalsight.training.distance import (
     DistanceConfig,
-    Experience,
-    Sought,
     draw_pairs,
     fit_distance,
     judge_distance,
 )
-from goalsight.training.heads import experience_of, sought_by
+from goalsight.training.heads import Experience, Sought, experience_of, sought_by
 
 QUICK = DistanceConfig(blocks=6, width=64, steps=250, batch=128, rate=3e-3)
 

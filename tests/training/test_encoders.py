@@ -18,15 +18,15 @@ from goalsight.data import Dataset, Windows
 from goalsight.errors import CheckpointError, DatasetError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.video_encoder import VideoEncoder, VideoEncoderConfig
-from goalsight.training.data import WindowsConfig
 from goalsight.training.data import (
     EncodedWindows,
+    WindowsConfig,
     latent_variance,
     latents_of,
     worth_remembering,
 )
 from goalsight.training.objective import ObjectiveConfig
-from goalsight.training.run import TrainConfig, train
+from goalsight.training.run import TrainConfig, train_model
 
 PLAIN: dict[str, Any] = {"image_size": 32, "action_dim": 2, "frameskip": 2}
 FROZEN: dict[str, Any] = {
@@ -47,7 +47,7 @@ def run(
         "enable_progress_bar": False, "val_check_interval": 1000,
     }  # fmt: skip
     config = TrainConfig(model=WorldModelConfig(**model), **values)
-    return load_checkpoint(train(dataset, out, config, trainer=trainer).checkpoint)
+    return load_checkpoint(train_model(dataset, out, config, trainer=trainer).checkpoint)
 
 
 def encoder_state(checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -143,8 +143,8 @@ def test_a_resumed_run_takes_the_same_encoder_and_ends_where_one_go_ends(
         "enable_progress_bar": False, "val_check_interval": 1000, "callbacks": [Kill()],
     }  # fmt: skip
     with pytest.raises(Killed):
-        train(dataset, tmp_path / "run", config, trainer=trainer)
-    resumed = train(dataset, tmp_path / "run", config, trainer={**trainer, "callbacks": []})
+        train_model(dataset, tmp_path / "run", config, trainer=trainer)
+    resumed = train_model(dataset, tmp_path / "run", config, trainer={**trainer, "callbacks": []})
     assert resumed.resumed_at == 2
     made = load_checkpoint(resumed.checkpoint)
     assert same(made.model.state_dict(), whole.model.state_dict())

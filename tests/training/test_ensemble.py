@@ -19,8 +19,7 @@ from goalsight.data import Dataset
 from goalsight.errors import CheckpointError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.ensemble import Ensemble
-from goalsight.training.distance import Experience
-from goalsight.training.heads import EnsembleConfig, fit_ensemble, judge_ensemble
+from goalsight.training.heads import EnsembleConfig, Experience, fit_ensemble, judge_ensemble
 
 QUICK = EnsembleConfig(members=3, width=32, steps=300, batch=64)
 

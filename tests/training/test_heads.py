@@ -17,8 +17,7 @@ from goalsight.diagnostics.latents import Latents
 from goalsight.errors import DatasetError, OutputError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.probe import ProbeHead
-from goalsight.training.heads import save_with_head
-from goalsight.training.heads import choose, fit_head, readable
+from goalsight.training.heads import choose, fit_head, readable, save_with_head
 
 CONFIG = WorldModelConfig(image_size=32, action_dim=2, frameskip=2)
 OPTIONS = {"variables": {"state.square": {"width": 2, "unit": ""}}, "kind": "linear"}

@@ -17,9 +17,9 @@ from goalsight.losses import (
     curvature,
     distillation_loss,
     info_nce,
-    prediction_error,
     variance_hinge,
 )
+from goalsight.training.objective import prediction_error
 
 seeds = st.integers(0, 2**16)
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from goalsight.clip import Clip
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.predictor import ResidualPredictor
+from goalsight.training.module import OptimiserConfig, learning_rate_scale, run_progress
 from goalsight.training.objective import ObjectiveConfig, make_targets, world_model_losses
 from goalsight.training.run import TrainConfig
-from goalsight.training.module import OptimiserConfig, learning_rate_scale, run_progress
 
 TERMS = ("prediction", "rollout", "sigreg", "inverse_encoded", "inverse_predicted")
 """Of the default objective."""
@@ -82,7 +82,7 @@ def test_an_untrained_residual_model_predicts_that_nothing_moves() -> None:
 
 @pytest.mark.parametrize("kind", sorted(ADDED))
 def test_each_objective_adds_its_own_terms_and_no_other(kind: str) -> None:
-    config = ObjectiveConfig(anti_collapse=kind, straightening=0.1)  # type: ignore[arg-type]
+    config = ObjectiveConfig(anti_collapse=kind, straightening=0.1)
     model = make_model()
     found = world_model_losses(model, clip(), config, None, make_targets(model, config))
     assert set(found) == {"loss", "straightening", *ADDED[kind], *TERMS} - (

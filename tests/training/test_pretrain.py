@@ -17,18 +17,23 @@ from torch import Tensor
 
 from goalsight.checkpoint import load_checkpoint, load_video_encoder, save_checkpoint
 from goalsight.cli.main import main
-from goalsight.cli.pretrain import PretrainCLI
+from goalsight.cli.train import PretrainCLI
 from goalsight.data import Dataset
 from goalsight.errors import CheckpointError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.mask_predictor import MaskPredictor, MaskPredictorConfig
 from goalsight.models.video_encoder import VideoEncoder, VideoEncoderConfig
-from goalsight.training import masked
+from goalsight.training import pretrain as masked
 from goalsight.training.data import WindowsConfig
-from goalsight.training.trainer import TrainSummary
-from goalsight.training.pretrain import MaskedObjectiveConfig, follow, masked_losses
-from goalsight.training.pretrain import PretrainConfig, pretrain
 from goalsight.training.module import OptimiserConfig
+from goalsight.training.pretrain import (
+    MaskedObjectiveConfig,
+    PretrainConfig,
+    follow,
+    masked_losses,
+    pretrain,
+)
+from goalsight.training.trainer import TrainSummary
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "pretrain").glob("*.yaml"))
 ENCODER = VideoEncoderConfig(image_size=32, patch=8, width=24, depth=2, heads=2)

@@ -20,8 +20,7 @@ from goalsight.data import Dataset
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.norm import BatchNorm
 from goalsight.ranks import gather_batch, sum_over_ranks
-from goalsight.training.objective import ObjectiveConfig
-from goalsight.training.objective import make_targets, world_model_losses
+from goalsight.training.objective import ObjectiveConfig, make_targets, world_model_losses
 
 RANKS, STEPS = 2, 3
 OBJECTIVES = ("sigreg", "vicreg", "barlow", "ema", "infonce", "dino", "none")
@@ -55,7 +54,7 @@ class Losses(nn.Module):
                 proprio_dim=3,
             )
         )  # fmt: skip
-        self.config = ObjectiveConfig(anti_collapse=kind, straightening=0.1)  # type: ignore[arg-type]
+        self.config = ObjectiveConfig(anti_collapse=kind, straightening=0.1)
         self.targets = make_targets(self.model, self.config)
 
     def forward(self, clip: Clip, step: int) -> Tensor:

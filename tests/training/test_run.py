@@ -19,8 +19,8 @@ from goalsight.data import Dataset, Windows
 from goalsight.errors import DatasetError, OutputError, UserError
 from goalsight.models import WorldModelConfig
 from goalsight.training.data import ShuffledBatches, WindowsConfig
-from goalsight.training.run import TrainConfig, TrainSummary, train
 from goalsight.training.module import OptimiserConfig
+from goalsight.training.run import TrainConfig, TrainSummary, train_model
 
 MODEL = WorldModelConfig(image_size=32, action_dim=2, frameskip=2)
 STEPS = 17
@@ -50,7 +50,7 @@ def run(
         "val_check_interval": 5, "logger": False, "enable_progress_bar": False,
         "callbacks": list(callbacks), **(intervals or {}),
     }  # fmt: skip
-    return train(dataset, out, config(**changes), trainer=trainer, settings=settings)
+    return train_model(dataset, out, config(**changes), trainer=trainer, settings=settings)
 
 
 class At(Callback):
@@ -218,8 +218,8 @@ def test_a_time_limit_ends_the_run_annealed_and_a_resume_keeps_the_clock(
         "val_check_interval": 1000, "callbacks": [Takes(clock)],
     }  # fmt: skip
     stop = {**trainer, "callbacks": [Takes(clock), At(5, ctrl_c)]}
-    first = train(dataset, tmp_path / "run", config(), trainer=stop)
-    second = train(dataset, tmp_path / "run", config(), trainer=trainer)
+    first = train_model(dataset, tmp_path / "run", config(), trainer=stop)
+    second = train_model(dataset, tmp_path / "run", config(), trainer=trainer)
     assert (first.steps, second.resumed_at, second.steps) == (5, 5, 8)
     assert (60 * first.minutes, 60 * second.minutes) == (5 * 0.25, 2)
     assert second.metrics["train/lr"] < 0.05 * OptimiserConfig().lr

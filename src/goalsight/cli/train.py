@@ -166,11 +166,13 @@ class RunCLI(LightningCLI):
     def trainer_arguments(self) -> dict[str, Any]:
         """Of Lightning's `Trainer`, apart from the device."""
         given = self.config_init
-        return given.trainer.as_dict() | limits(given.max_minutes, given.max_steps)
+        trainer: dict[str, Any] = given.trainer.as_dict()
+        return trainer | limits(given.max_minutes, given.max_steps)
 
     def _plain(self, config: Namespace) -> dict[str, Any]:
         text = self.parser.dump(config, skip_none=False, skip_validation=True, format="yaml")
-        values: dict[str, Any] = with_new_names(yaml.safe_load(text))
+        old = {"seed_everything": config.get("seed_everything")}  # hidden, thus not in the text
+        values: dict[str, Any] = with_new_names(yaml.safe_load(text) | old)
         trainer = values["trainer"] | limits(values["max_minutes"], values["max_steps"])
         values["trainer"] = {k: v for k, v in trainer.items() if k not in SHOWN_BY_TRAINER}
         return {name: value for name, value in values.items() if name not in NOT_SETTINGS}

@@ -56,13 +56,12 @@ from goalsight.training.settings import (
 )
 from goalsight.training.trainer import (
     SAVE_EVERY_S,
-    TRAINER_DEFAULTS,
     TrainSummary,
     execute,
     threads,
 )
 
-__all__ = ["TRAINER_DEFAULTS", "TrainConfig", "TrainSummary", "train", "train_model"]
+__all__ = ["TrainConfig", "TrainSummary", "train", "train_model"]
 
 LOG = logging.getLogger(__name__)
 LEAST_STD = 1e-6
