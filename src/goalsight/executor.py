@@ -278,7 +278,7 @@ class _Processes:
     def __init__(
         self, make: Callable[[], Any], workers: int, ahead: int, patience_s: float
     ) -> None:
-        _refuse_bootstrap()
+        refuse_bootstrap()
         self._make, self._count, self._ahead = make, workers, ahead
         self._patience_s = patience_s
         self.capacity = workers * ahead
@@ -386,7 +386,7 @@ def _how_it_ended(code: int | None) -> str:
     return f"exit status {code}"
 
 
-def _refuse_bootstrap() -> None:
+def refuse_bootstrap() -> None:
     """A program that starts workers on import is imported by them: there they end, silently.
 
     Whoever started them says what is wrong.

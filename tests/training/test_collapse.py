@@ -71,7 +71,7 @@ def trained(objective: ObjectiveConfig, steps: int, lr: float = 3e-3) -> WorldMo
         torch.autograd.backward(losses["loss"])
         optimiser.step()
         if targets is not None:
-            targets.follow(model)
+            targets.follow(model.encoder)
     return model.eval()
 
 
@@ -174,7 +174,7 @@ def test_the_target_encoder_follows_and_a_momentum_of_one_is_the_identity() -> N
         with torch.no_grad():
             for parameter in model.encoder.parameters():
                 parameter.add_(1.0)
-        targets.follow(model)
+        targets.follow(model.encoder)
         for old, slow in zip(before, targets.encoder.parameters(), strict=True):
             torch.testing.assert_close(slow, old + share)
 

@@ -76,7 +76,7 @@ def train(case: tuple[str, str, str], rank: int, ranks: int) -> dict[str, Tensor
         torch.autograd.backward(step_of(part(batch(step), rank, ranks), step))
         optimiser.step()
         if losses.targets is not None:
-            losses.targets.follow(losses.model)
+            losses.targets.follow(losses.model.encoder)
     return losses.state_dict()
 
 

@@ -21,9 +21,6 @@ from goalsight.registry import find, register
 WITHOUT_OPTIONS = {"residual", "direct", "affine", "grid", "pixel"}
 """Predictors that the size describes in full."""
 
-register("encoder", "timm")(build_timm)
-register("encoder", "hf")(build_transformers)
-
 
 def build_encoder(config: WorldModelConfig) -> Encoder:
     """The untrained encoder that a config names.
@@ -186,3 +183,7 @@ def _transformer_widths(config: WorldModelConfig) -> TransformerWidths:
 @register("encoder", "vjepa")
 def _vjepa(config: WorldModelConfig) -> Encoder:
     return FrameEncoder.from_options(config.encoder_options, config.image_size)
+
+
+register("encoder", "timm")(build_timm)
+register("encoder", "hf")(build_transformers)

@@ -23,7 +23,7 @@ from goalsight.data import (
     proprio_statistics,
     split_episodes,
 )
-from goalsight.errors import DatasetError, DataWarning
+from goalsight.errors import DatasetError, DataWarning, UserError
 from goalsight.models import WorldModel
 from goalsight.progress import Progress, progress_bar, silent
 
@@ -261,6 +261,14 @@ class WindowLoader(DataLoader[Clip]):
                 clip = next(batches)
             except StopIteration:
                 return
+            except RuntimeError as error:
+                if "exited unexpectedly" not in str(error):
+                    raise
+                raise UserError(
+                    "a loading process ended at once: a program that trains with "
+                    "--windows.workers must do so under if __name__ == '__main__':, since its "
+                    f"workers import it ({error})"
+                ) from error
             self.waited_s += time.perf_counter() - began
             self._used += 1
             yield clip

@@ -24,7 +24,7 @@ from goalsight.checkpoint import IN_A_RUN, Model, save_checkpoint
 from goalsight.clip import Clip
 from goalsight.data import Dataset
 from goalsight.errors import OutputError, UserError
-from goalsight.executor import StopRequest
+from goalsight.executor import StopRequest, refuse_bootstrap
 from goalsight.io import FolderLock, read_json, read_yaml, replace_json, replace_yaml, replacing
 from goalsight.models import WorldModel
 from goalsight.provenance import cores, hardware, versions
@@ -133,6 +133,7 @@ def execute(
         OutputError: if `out` holds something else.
         UserError: if the loss becomes NaN or a setting is refused.
     """
+    refuse_bootstrap()
     folder, stop = RunFolder(out), StopRequest()
     arguments = {**TRAINER_DEFAULTS, **(trainer or {})}
     budget = {name: None if (x := arguments.get(name)) is None else str(x) for name in BUDGET}
