@@ -22,6 +22,7 @@ from goalsight.cli.main import main
 from goalsight.data import Dataset
 from goalsight.errors import CheckpointError, OutputError, UserError
 from goalsight.models import WorldModel
+from goalsight.models.heads.actor import Actor
 from goalsight.training.module import OptimiserConfig
 from goalsight.training.objective import ObjectiveConfig
 from goalsight.training.settings import combine, limits, on_device, read_preset
@@ -35,7 +36,7 @@ FAST: dict[str, Any] = {
     "trainer.logger": False,
     "trainer.precision": "32-true",
 }
-SMALL = {"model.frameskip": 2}
+SMALL: dict[str, Any] = {"model.frameskip": 2}
 
 
 def train(data: Any, out: Path, **given: Any) -> TrainSummary:
@@ -70,8 +71,8 @@ def predictions(model: WorldModel) -> list[Tensor]:
     proprio = torch.rand(2, 1, 3, generator=generator)
     z = model.encode(frames)
     found = [z, model.rollout(z, plans, proprio=proprio), model.recover_actions(z, z)]
-    if "actor" in model.heads:
-        found.append(model.heads["actor"].act(z[:, 0], z[:, 0], torch.ones(2)))
+    if isinstance(actor := model.heads["actor"], Actor):
+        found.append(actor.act(z[:, 0], z[:, 0], torch.ones(2)))
     return found
 
 
@@ -83,7 +84,7 @@ def same(one: WorldModel, other: WorldModel) -> bool:
 def test_a_path_as_text_is_enough_and_an_agent_takes_what_comes_back(
     dataset: Dataset, tmp_path: Path
 ) -> None:
-    done = goalsight.train(str(dataset.path), str(tmp_path / "run"), **FAST, **SMALL, max_steps=2)
+    done = goalsight.train(str(dataset.path), str(tmp_path / "run"), max_steps=2, **FAST, **SMALL)
     assert (done.steps, done.out, done.interrupted) == (2, tmp_path / "run", False)
     config = Agent.load(done).model.config  # type: ignore[arg-type]
     assert (config.size, config.image_size, config.action_dim) == ("tiny", 32, 2)

@@ -6,6 +6,7 @@ Some learn from recorded moments, encoded and imagined. The actor has a module o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -113,7 +114,7 @@ class TrainedHead:
 
 
 def train_head(
-    checkpoint: str | Path,
+    checkpoint: str | os.PathLike[str],
     data: str | Path | Dataset,
     out: str | Path,
     head: str = "actor",
@@ -134,7 +135,7 @@ def train_head(
     - `ensemble`: disagrees where the model is on its own; options are those of `EnsembleConfig`.
 
     Args:
-        checkpoint: folder of a checkpoint or of a run, or a shipped name.
+        checkpoint: folder of a checkpoint or of a run, a shipped name, or what `train` returned.
         data: dataset, or its folder.
         out: folder of the new run; its model is OUT/checkpoint.
         head: which.
@@ -151,6 +152,7 @@ def train_head(
         OutputError: if `out` holds something.
         UserError: if there is no such head or option; lists those there are.
     """
+    checkpoint = os.fspath(checkpoint)
     if head in get_args(Head):
         dataset = data if isinstance(data, Dataset) else open_dataset(Path(data))
         where = "auto" if device is None else device

@@ -8,6 +8,7 @@ config that is made already. The loss is in `goalsight.training.objective`, batc
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -77,8 +78,8 @@ def train(
     *,
     max_minutes: float | None = None,
     max_steps: int | None = None,
-    init_from: str | Path | None = None,
-    encoder_from: str | Path | None = None,
+    init_from: str | os.PathLike[str] | None = None,
+    encoder_from: str | os.PathLike[str] | None = None,
     new_heads: bool = False,
     proprio: bool = False,
     seed: int = 0,
@@ -109,7 +110,8 @@ def train(
         preset: name of a file in `configs/train`, or a YAML file of settings; None for none.
         max_minutes: training time that ends the run; whichever limit comes first counts.
         max_steps: optimiser steps that end it, -1 for no limit; the preset's if not given.
-        init_from: checkpoint to train further: a folder of one or of a run, or a shipped name.
+        init_from: checkpoint to train further: a folder of one or of a run, a shipped name, or what
+            `train` returned.
         encoder_from: run or checkpoint, also of `goalsight pretrain`, whose encoder alone is taken.
         new_heads: whether the heads of `init_from` stay behind.
         proprio: whether the model sees and predicts the dataset's proprio.
@@ -141,7 +143,8 @@ def train(
             f"goalsight train --config {preset} --checkpoint RUN"
         )
     run = {"seed": seed, "device": device, "proprio": proprio, "new_heads": new_heads}
-    run |= {"init_from": init_from, "encoder_from": encoder_from}
+    run |= {"init_from": init_from and os.fspath(init_from)}
+    run |= {"encoder_from": encoder_from and os.fspath(encoder_from)}
     run = {name: plain(value) for name, value in run.items() if value != defaults[name]}
     limited = {"trainer": limits(max_minutes, max_steps)}
     settings = combine(defaults, chosen, overrides, run, limited)
