@@ -17,15 +17,15 @@ from pytorch_lightning.cli import LightningArgumentParser
 
 from benchmarks.timing import Measurement, beside, in_one_line, in_turns, show, wait
 from goalsight.cli.parsing import usage_error
-from goalsight.cli.train import TrainCLI, run_config
+from goalsight.cli.train import TrainCLI
 from goalsight.clip import Clip
 from goalsight.data import open_dataset
 from goalsight.errors import UserError
 from goalsight.training.data import WindowData
-from goalsight.training.devices import threads
-from goalsight.training.loop import TRAINER_DEFAULTS, make_trainer
-from goalsight.training.run import prepare
-from goalsight.training.running import RunModule
+from goalsight.training.module import RunModule
+from goalsight.training.run import prepare, run_config
+from goalsight.training.settings import TRAINER_DEFAULTS
+from goalsight.training.trainer import make_trainer, threads
 
 WARM_UP = 10
 """Steps of a turn before the clock starts: memory is allocated, kernels are chosen."""
@@ -147,9 +147,10 @@ def training(argv: list[str]) -> None:
         UserError: if something the user can mend is wrong.
     """
     try:
-        given = TrainingCLI(argv).config_init
+        cli = TrainingCLI(argv)
+        given = cli.config_init
         dataset = open_dataset(given.data, cache_gb=given.cache_gb)
-        config = run_config(given, dataset)
+        config = run_config(cli.settings, dataset)
     except (ValueError, TypeError, jsonargparse.ArgumentError) as error:
         raise usage_error(TrainingCLI.prog, error) from error
     with threads(config.threads):
@@ -157,7 +158,7 @@ def training(argv: list[str]) -> None:
             lambda timer: prepare(dataset, config, timer),
             steps=given.steps,
             rounds=given.rounds,
-            trainer=given.trainer.as_dict(),
+            trainer=cli.trainer_arguments,
         )
     show([found], json=given.json)
 
