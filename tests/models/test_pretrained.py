@@ -15,8 +15,7 @@ from torch.nn import functional as F
 from goalsight.checkpoint import load_checkpoint, save_checkpoint
 from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig
-from goalsight.models.fetch import fetch_encoder
-from goalsight.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, library
+from goalsight.models.pretrained import IMAGENET_MEAN, IMAGENET_STD, fetch_encoder, library
 
 transformers: Any = pytest.importorskip("transformers", exc_type=ImportError)
 

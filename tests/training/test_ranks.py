@@ -18,7 +18,7 @@ from goalsight.checkpoint import load_checkpoint
 from goalsight.clip import Clip
 from goalsight.data import Dataset
 from goalsight.models import WorldModel, WorldModelConfig
-from goalsight.models.norm import BatchNorm
+from goalsight.models.encoder import BatchNorm
 from goalsight.ranks import gather_batch, sum_over_ranks
 from goalsight.training.objective import ObjectiveConfig, make_targets, world_model_losses
 

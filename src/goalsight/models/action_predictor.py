@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from math import isqrt
 
 import torch
@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from goalsight.models.causal_block import Angles, Block, positions, rotations, turning, zero
-from goalsight.models.config import Conditioning, Size
+from goalsight.models.config import Conditioning, Size, WorldModelConfig
 from goalsight.models.imagination import Imagination
-from goalsight.models.predictor import Predictor
+from goalsight.models.predictor import Predictor, action_values
 from goalsight.models.window import WindowImagination
+from goalsight.registry import register
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,3 +240,29 @@ def _stitch(x: Tensor, windows: int) -> Tensor:
     """(N * W, length, ...) of `_windows` to (N, T, ...): each frame from its fullest history."""
     x = x.reshape(-1, windows, *x.shape[1:])
     return torch.cat((x[:, 0, :-1], x[:, :, -1]), dim=1)
+
+
+@register("predictor", "transformer")
+def build_transformer(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
+    """Predictor `transformer` of a config."""
+    return TransformerPredictor(
+        patches,
+        dim,
+        action_values(config),
+        _transformer_widths(config),
+        context=config.context,
+        proprio_dim=config.proprio_dim,
+        conditioning=config.conditioning,
+    )
+
+
+def _transformer_widths(config: WorldModelConfig) -> TransformerWidths:
+    """The size's, with the options of the config in their place.
+
+    Raises:
+        ValueError: if there is no such option, lists those that exist; or if they do not fit.
+    """
+    known = [field.name for field in fields(TransformerWidths)]
+    if unknown := [name for name in config.predictor_options if name not in known]:
+        raise ValueError(f"no predictor option {unknown[0]!r}; there are: {', '.join(known)}")
+    return replace(TRANSFORMER_SIZES[config.size], **config.predictor_options)

@@ -6,15 +6,19 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from goalsight.models.encoder import ConvTrunk, Encoder, check_multiple_of_16, patchify
-from goalsight.models.norm import BatchNorm
+from goalsight.models.config import SIZES, WorldModelConfig
+from goalsight.models.encoder import BatchNorm, ConvTrunk, Encoder, check_multiple_of_16, patchify
 from goalsight.models.predictor import (
+    Predictor,
     PresentPredictor,
     ProprioPort,
     ResidualBlock,
+    action_values,
     flat_blocks,
+    present_widths,
     zero_linear,
 )
+from goalsight.registry import register
 
 CELL = 16
 """Side of the square of the picture that a token stands for [pixels]."""
@@ -133,3 +137,24 @@ class GridPredictor(PresentPredictor):
         if self.port is None or proprio is None:
             return z_next, None
         return z_next, self.port.step(proprio, hidden)
+
+
+@register("encoder", "conv-grid")
+def build_conv_grid(config: WorldModelConfig) -> Encoder:
+    """Encoder `conv-grid` of a config."""
+    widths = SIZES[config.size]
+    return ConvGridEncoder(config.image_size, widths.stem, widths.hidden, widths.latent // 2)
+
+
+@register("predictor", "grid")
+def build_grid(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
+    """Predictor `grid` of a config."""
+    widths = present_widths(config)
+    return GridPredictor(
+        patches,
+        dim,
+        action_values(config),
+        widths.predictor // 2,
+        widths.depth,
+        proprio=config.proprio_dim,
+    )

@@ -6,13 +6,18 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from goalsight.models.config import WorldModelConfig
 from goalsight.models.encoder import PATCH, ConvTrunk, Encoder, check_multiple_of_16
 from goalsight.models.predictor import (
+    Predictor,
     PresentPredictor,
     ProprioPort,
     ResidualBlock,
+    action_values,
     flat_blocks,
+    present_widths,
 )
+from goalsight.registry import register
 
 MOSTLY_OLD = 3.0
 """Logit by which an untrained model keeps the old picture."""
@@ -144,3 +149,32 @@ class PixelPredictor(PresentPredictor):
         if self.port is None or proprio is None:
             return z_next, None
         return z_next, self.port.step(proprio, hidden)
+
+
+@register("encoder", "pixels")
+def build_pixels(config: WorldModelConfig) -> Encoder:
+    """Encoder `pixels` of a config; raises ValueError if the rest of it does not fit."""
+    if config.inverse or config.predictor != "pixel":
+        raise ValueError(
+            "encoder pixels needs predictor pixel and no inverse head: give --model.predictor "
+            "pixel --model.inverse false, or all of it at once with --config pixel"
+        )
+    return PixelEncoder(config.image_size)
+
+
+@register("predictor", "pixel")
+def build_pixel(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
+    """Predictor `pixel` of a config; raises ValueError if its encoder does not fit."""
+    widths = present_widths(config)
+    if (patches, dim) != (1, 3 * config.image_size**2):
+        raise ValueError(
+            f"predictor pixel draws pictures; it needs --model.encoder pixels, got {config.encoder}"
+        )
+    return PixelPredictor(
+        config.image_size,
+        action_values(config),
+        widths.stem,
+        widths.hidden,
+        widths.depth,
+        proprio=config.proprio_dim,
+    )

@@ -8,7 +8,12 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from goalsight.models.config import SIZES, Widths, WorldModelConfig
 from goalsight.models.imagination import Imagination, StepByStep, Unrolled
+from goalsight.registry import find, register
+
+WITHOUT_OPTIONS = {"residual", "direct", "affine", "grid", "pixel"}
+"""Predictors that the size describes in full."""
 
 
 class ResidualBlock(nn.Module):
@@ -63,6 +68,21 @@ class Predictor(nn.Module):
             A function of plans (B, N, H, K, A) to latents (B, N, H, P, D).
         """
         return StepByStep(self, z, past, proprio)
+
+
+def build_predictor(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
+    """The untrained predictor that a config names, for latents (P, D).
+
+    Raises:
+        ValueError: if there is no such predictor; lists those that exist.
+    """
+    build = find("predictor", config.predictor)
+    if config.predictor_options and config.predictor in WITHOUT_OPTIONS:
+        raise ValueError(
+            f"predictor_options are the transformer's, predictor {config.predictor} has none"
+        )
+    predictor: Predictor = build(config, patches, dim)
+    return predictor
 
 
 class PresentPredictor(Predictor):
@@ -264,3 +284,46 @@ class InverseDynamics(nn.Module):
         """
         out: Tensor = self.net(torch.cat((z, z_next - z), dim=-1))
         return out
+
+
+@register("predictor", "direct")
+@register("predictor", "residual")
+def build_residual(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
+    """Predictors `residual` and `direct` of a config."""
+    del patches
+    widths = present_widths(config)
+    return ResidualPredictor(
+        dim,
+        action_values(config),
+        widths.predictor,
+        widths.depth,
+        proprio=config.proprio_dim,
+        residual=config.predictor == "residual",
+    )
+
+
+@register("predictor", "affine")
+def build_affine(config: WorldModelConfig, patches: int, dim: int) -> Predictor:
+    """Predictor `affine` of a config."""
+    del patches
+    widths = present_widths(config)
+    return AffinePredictor(dim, action_values(config), widths.predictor, proprio=config.proprio_dim)
+
+
+def present_widths(config: WorldModelConfig) -> Widths:
+    """Widths for a predictor that does not look back.
+
+    Raises:
+        ValueError: if the config wants it to.
+    """
+    if config.context != 1:
+        raise ValueError(
+            f"predictor {config.predictor} sees the present frame only: context must be 1, got "
+            f"{config.context}; predictor transformer looks back"
+        )
+    return SIZES[config.size]
+
+
+def action_values(config: WorldModelConfig) -> int:
+    """K * A, numbers in an action block."""
+    return config.frameskip * config.action_dim

@@ -11,8 +11,10 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from goalsight.models.config import WorldModelConfig
 from goalsight.models.encoder import Encoder
 from goalsight.models.vit import Block, grid_positions, initialise, rotary
+from goalsight.registry import register
 
 VideoSize = Literal["tiny", "small", "base", "large", "huge", "giant"]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -236,3 +238,9 @@ class FrameEncoder(Encoder):
         clip = repeat(pictures, "n c h w -> n t c h w", t=self.video.config.tubelet)
         z: Tensor = self.video(clip).float()
         return F.layer_norm(z, z.shape[-1:])
+
+
+@register("encoder", "vjepa")
+def build_vjepa(config: WorldModelConfig) -> Encoder:
+    """Encoder `vjepa` of a config."""
+    return FrameEncoder.from_options(config.encoder_options, config.image_size)

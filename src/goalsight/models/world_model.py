@@ -8,13 +8,12 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from goalsight.models.build import build_encoder, build_predictor
 from goalsight.models.config import OWN, SIZES, WorldModelConfig
-from goalsight.models.encoder import Encoder
+from goalsight.models.encoder import Encoder, build_encoder
 from goalsight.models.execution import Execution, Precision, executor
 from goalsight.models.heads import build_heads
 from goalsight.models.imagination import Imagination, Start
-from goalsight.models.predictor import InverseDynamics, Predictor
+from goalsight.models.predictor import InverseDynamics, Predictor, build_predictor
 
 
 class WorldModel(nn.Module):

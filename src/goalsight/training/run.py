@@ -34,7 +34,7 @@ from goalsight.data import Dataset, open_dataset
 from goalsight.errors import CheckpointError, DatasetError, UserError
 from goalsight.io import read_yaml
 from goalsight.models import WorldModel, WorldModelConfig
-from goalsight.models.fetch import fetch_encoder
+from goalsight.models.pretrained import fetch_encoder
 from goalsight.progress import progress_bar
 from goalsight.training.actor import ActorConfig, demonstrations, head_options
 from goalsight.training.data import WindowData, WindowsConfig
@@ -558,7 +558,9 @@ def find_encoder(
     """
     if run is not None:
         return _from_run(config, run)
-    completed, weights = fetch_encoder(config, download=download)
+    completed, weights = config, None
+    if ":" in config.encoder:  # timm:NAME, hf:NAME
+        completed, weights = fetch_encoder(config, download=download)
     if weights is not None:
         return EncoderSource(completed, weights, {"name": config.encoder})
     if config.freeze_encoder and config.encoder != "pixels":
