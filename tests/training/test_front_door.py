@@ -20,7 +20,7 @@ from goalsight.agent import Agent
 from goalsight.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from goalsight.cli.main import main
 from goalsight.data import Dataset
-from goalsight.errors import CheckpointError, OutputError, UserError
+from goalsight.errors import CheckpointError, DatasetError, OutputError, UserError
 from goalsight.models import WorldModel
 from goalsight.models.heads.actor import Actor
 from goalsight.training.module import OptimiserConfig
@@ -156,6 +156,12 @@ def test_what_is_said_of_a_model_that_is_trained_further_must_be_true(
     with pytest.raises(UserError, match=message):
         train(dataset, tmp_path / "run", init_from=home, **given)
     assert not (tmp_path / "run").exists()
+
+
+def test_data_of_another_robot_than_the_models_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    """A shipped model, made before a model could be trained further, takes 4 numbers."""
+    with pytest.raises(DatasetError, match=r"actions of 2 .*--init-from push-tiny takes 4 and no"):
+        train(dataset, tmp_path / "run", init_from="push-tiny")
 
 
 def test_a_checkpoint_that_is_not_there_is_named(dataset: Dataset, tmp_path: Path) -> None:

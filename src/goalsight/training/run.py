@@ -348,6 +348,13 @@ def prepare(
 
 def _windows(dataset: Dataset, config: TrainConfig) -> WindowData:
     """Windows of the dataset; a bar shows if videos must be decoded first."""
+    wanted = config.model.action_dim, config.model.proprio_dim or dataset.proprio_dim
+    if config.init_from is not None and (dataset.action_dim, dataset.proprio_dim) != wanted:
+        raise DatasetError(
+            f"{dataset.path} has actions of {dataset.action_dim} and proprio of "
+            f"{dataset.proprio_dim} numbers, the model of --init-from {config.init_from} takes "
+            f"{wanted[0]} and {config.model.proprio_dim or 'no'}; give data of its robot"
+        )
     if dataset.action_dim != config.model.action_dim:
         raise DatasetError(
             f"{dataset.path} has actions of {dataset.action_dim} numbers, the config's "
