@@ -199,7 +199,7 @@ def test_a_run_logs_windows_a_second_and_waiting_without_what_validation_takes(
 
     monkeypatch.setattr(Windows, "__getitems__", slow)
     monkeypatch.setattr("goalsight.training.data.time", clock)
-    monkeypatch.setattr("goalsight.training.callbacks.time", clock)
+    monkeypatch.setattr("goalsight.training.module.time", clock)
     often = {"log_every_n_steps": 4, "val_check_interval": 2}
     metrics = run(dataset, tmp_path / "run", Takes(clock, 3600), steps=6, intervals=often).metrics
     assert metrics["speed/samples_per_s"] == pytest.approx(8)
