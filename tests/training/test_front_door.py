@@ -194,9 +194,9 @@ def test_a_finished_run_goes_on_only_for_more(dataset: Dataset, tmp_path: Path) 
     out = tmp_path / "run"
     train(dataset, out)
     for steps in (3, 2):
-        with pytest.raises(OutputError, match=r"finished run of 3 steps .*larger --trainer"):
+        with pytest.raises(OutputError, match=r"finished run of 3 steps .*go on with more"):
             train(dataset, out, max_steps=steps)
-    with pytest.raises(OutputError, match=r"finished run of 3 steps with objective.sigreg 0.1"):
+    with pytest.raises(OutputError, match=r"finished run with objective.sigreg 0.1"):
         train(dataset, out, max_steps=6, objective={"sigreg": 0.2})
     assert train(dataset, out, max_steps=4).resumed_at == 3
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -194,8 +195,20 @@ def make_trainer(arguments: Mapping[str, Any], out: Path, callbacks: Sequence[Ca
     quiet_lightning()
     try:
         return Trainer(**given)
-    except (MisconfigurationException, ValueError, TypeError) as error:
-        raise UserError(f"--trainer: {error}") from error
+    except (MisconfigurationException, ImportError, ValueError, TypeError) as error:
+        raise UserError(f"--trainer: {error}{_advice(str(error), given)}") from error
+
+
+def _advice(refusal: str, given: Mapping[str, Any]) -> str:
+    """What to pass instead of an accelerator that is not here."""
+    asked = str(given.get("accelerator", "auto"))
+    refused = re.search(r"backend|accelerator|not available|not met", refusal)
+    if asked in {"auto", "cpu"} or not refused:
+        return ""
+    return (
+        f"; this machine has no {asked} that PyTorch can use (`goalsight doctor` says more): pass "
+        "--trainer.accelerator cpu, or leave it out"
+    )
 
 
 def _loggers(out: Path) -> list[Logger]:
@@ -350,8 +363,7 @@ class RunFolder:
     ) -> None:
         """Refuse to go on with another run, or with one that has had what it is given."""
         before = with_new_names(read_yaml(self.settings, error=OutputError))
-        done = f"a finished run of {state['step']} steps" if state["finished"] else ""
-        here = f"{self.path} holds {done or 'an unfinished run'}"
+        here = f"{self.path} holds {'a finished' if state['finished'] else 'an unfinished'} run"
         if state["dataset"] != dataset:
             raise OutputError(
                 f"{here} on other data, or the dataset has grown since; give another --out, and "
@@ -365,10 +377,10 @@ class RunFolder:
                 "another --out"
             )
         was = state.get("budget") or before.get("trainer") or {}
-        if done and not _is_more(state["step"], was, budget):
+        if state["finished"] and not _is_more(state["step"], was, budget):
             raise OutputError(
-                f"{here} (its model is {self.checkpoint}); give a larger --trainer.max-steps or "
-                "--trainer.max-time to go on, or another --out"
+                f"{here} of {state['step']} steps (its model is {self.checkpoint}); go on with "
+                "more --trainer.max_steps or --trainer.max_time, or give another --out"
             )
 
 
