@@ -158,18 +158,17 @@ def test_goals_and_streams_that_do_not_fit_the_problems_are_refused() -> None:
 
 @torch.inference_mode()
 def test_the_cost_of_an_agent_is_what_its_plan_was_chosen_by() -> None:
-    """Weights of patches and the actor's doubt included: one way to make it."""
+    """The actor's doubt included: one way to make it."""
     changes: dict[str, Any] = {
         "actor": replace(USE, likelihood=0.5),
-        "cost": replace(AgentConfig().cost, region="change", smoothness=0.1),
+        "cost": replace(AgentConfig().cost, smoothness=0.1),
     }
     agent = agent_of(changes, encoder="conv-grid", predictor="transformer")
     latents = seen(agent.model, range(7, 8))
     agent.reset(picture(0), seed=0)
-    agent.look(latents, picture(7))
+    agent.look(latents)
     plan = agent.plan(latents)
     agent.reset(picture(0), seed=0)
-    agent.look(latents, picture(7))
-    assert agent.patch_weights is not None
+    agent.look(latents)
     cost = agent.cost(latents)(plan.actions[:, None])
     torch.testing.assert_close(cost[:, 0], plan.cost, atol=1e-5, rtol=1e-5)

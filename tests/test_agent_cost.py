@@ -13,7 +13,7 @@ from goalsight.agent import Agent, AgentConfig, CostConfig
 from goalsight.agent.cost import PlanCost
 from goalsight.checkpoint import Checkpoint
 from goalsight.energies import action_penalty, arrival_cost, goal_energy, smoothness_penalty
-from goalsight.errors import CheckpointError, UserError
+from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.probe import ProbeHead
 from goalsight.models.imagination import Imagination
@@ -39,12 +39,10 @@ class Dreamer(WorldModel):
         return imagination
 
 
-def dreamer(*, probe: bool = False, grid: bool = False) -> Dreamer:
-    kind: dict[str, Any] = {"encoder": "conv-grid", "predictor": "grid"} if grid else {}
+def dreamer(*, probe: bool = False) -> Dreamer:
     heads = {"probe": {"variables": VARIABLES, "kind": "linear"}} if probe else {}
-    config = WorldModelConfig(image_size=32, action_dim=2, frameskip=2, heads=heads, **kind)
-    patches, dim = (4, 32) if grid else (1, 64)
-    dream = torch.randn(2, 4, 3, patches, dim, generator=torch.Generator().manual_seed(0))
+    config = WorldModelConfig(image_size=32, action_dim=2, frameskip=2, heads=heads)
+    dream = torch.randn(2, 4, 3, 1, 64, generator=torch.Generator().manual_seed(0))
     return Dreamer(config, dream).eval()
 
 
@@ -85,15 +83,6 @@ def test_penalties_are_added_by_their_weights() -> None:
     torch.testing.assert_close(cost_of(model, terms, previous=previous), wanted)
 
 
-def test_only_patches_with_weight_count() -> None:
-    model = dreamer(grid=True)
-    terms = CostConfig(aggregate="final")
-    weights = torch.tensor([0.0, 1.0, 0.0, 0.0])
-    found = cost_of(model, terms, weights=weights)
-    wanted = goal_energy(model._dream[..., 1:2, :], goals(model)[:, 1:2])[..., -1] / 4.0
-    torch.testing.assert_close(found, wanted)
-
-
 @torch.no_grad()
 def set_probe(model: Dreamer) -> None:
     """It reads latents 0 and 1 as the cube and latent 2 as the arm, in units of 2."""
@@ -132,7 +121,6 @@ def agent_of(model: Dreamer, terms: CostConfig) -> Agent:
             CostConfig(decoded=1.0, variables="state.drawer"),
             "reads no 'state.drawer'; it reads state.cube_pos, proprio.ee_x",
         ),
-        (True, CostConfig(region="change"), "one latent for the whole picture"),
     ],
 )
 def test_a_cost_that_the_model_cannot_give_is_refused_when_the_agent_is_made(
@@ -140,8 +128,3 @@ def test_a_cost_that_the_model_cannot_give_is_refused_when_the_agent_is_made(
 ) -> None:
     with pytest.raises(UserError, match=message):
         agent_of(dreamer(probe=probe), terms)
-
-
-def test_a_model_without_a_grid_is_no_checkpoint_error_but_one_of_the_user() -> None:
-    assert not issubclass(UserError, CheckpointError)
-    agent_of(dreamer(grid=True), CostConfig(region="change"))

@@ -20,9 +20,7 @@ Aggregate = Literal["arrival", "final", "sum", "prefix"]
 """What of a plan's energies counts, see `aggregate_energy`."""
 
 
-def goal_energy(
-    predicted: Tensor, goal: Tensor, kind: Energy = "l2", weights: Tensor | None = None
-) -> Tensor:
+def goal_energy(predicted: Tensor, goal: Tensor, kind: Energy = "l2") -> Tensor:
     """Latent distance of every predicted frame to the goal.
 
     `l2` is the mean square over channels, `l1` the mean absolute error of V-JEPA 2-AC (Assran et
@@ -32,20 +30,15 @@ def goal_energy(
         predicted: (*B, N, H, P, D) latents: N candidate plans, H future frames, P patches.
         goal: (*B, P, D) latent of the goal frame, from the same encoder.
         kind: of distance.
-        weights: (P,) or (*B, P), >= 0 and not all 0: how much each patch counts; None for all
-            alike. Only their ratios matter.
 
     Returns:
         (*B, N, H) means over patches, >= 0; divide by `energy_unit`.
 
     Raises:
-        ValueError: if `predicted` and `goal` differ in batch, P or D, or `weights` in P.
+        ValueError: if `predicted` and `goal` differ in batch, P or D.
 
     >>> goal_energy(torch.zeros(2, 3, 4, 8), torch.ones(4, 8))[:, -1].tolist()
     [1.0, 1.0]
-    >>> half = torch.tensor([1.0, 0.0])
-    >>> goal_energy(torch.zeros(1, 1, 2, 8), torch.tensor([[3.0], [7.0]]).expand(2, 8), "l1", half)
-    tensor([[3.]])
     """
     if predicted.shape[:-4] != goal.shape[:-2] or predicted.shape[-2:] != goal.shape[-2:]:
         raise ValueError(
@@ -55,24 +48,10 @@ def goal_energy(
     there = goal[..., None, None, :, :]
     if kind == "cosine":
         by_patch = 1 - functional.cosine_similarity(predicted, there, dim=-1)
-        return _over_patches(by_patch.clamp_min(0), weights)  # rounding may pass the angle 0
+        return by_patch.clamp_min(0).mean(-1)  # rounding may pass the angle 0
     difference = predicted - there
     error = difference.square() if kind == "l2" else difference.abs()
-    if weights is None:
-        return reduce(error, "... p d -> ...", "mean")
-    return _over_patches(error.mean(-1), weights)
-
-
-def _over_patches(by_patch: Tensor, weights: Tensor | None) -> Tensor:
-    """(*B, N, H, P) to the weighted mean (*B, N, H)."""
-    if weights is None:
-        return by_patch.mean(-1)
-    if weights.shape[-1:] != by_patch.shape[-1:]:
-        raise ValueError(
-            f"one weight a patch: got {tuple(weights.shape)} for {by_patch.shape[-1]} patches"
-        )
-    share = weights / weights.sum(-1, keepdim=True)
-    return (by_patch * share[..., None, None, :]).sum(-1)
+    return reduce(error, "... p d -> ...", "mean")
 
 
 def energy_unit(kind: Energy, latent_variance: float) -> float:

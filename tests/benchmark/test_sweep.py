@@ -24,9 +24,7 @@ SHIPPED = config_dir() / "bench" / "switches.yaml"
 HEADS: dict[str, dict[str, Any]] = {
     "actor": {"width": 8, "depth": 1, "furthest": 20},
     "ensemble": {"width": 8},
-    "macro": {},
     "probe": {"variables": {"state.cube_pos": {"width": 3, "unit": "m"}}, "hidden": 8},
-    "temporal_distance": {"width": 8},
 }
 
 
@@ -53,7 +51,7 @@ def test_every_switch_that_searches_evaluates_as_many_plans_a_control_step() -> 
     assert spent.pop("actor alone") == 0.2
     assert next(iter(spent.values())) == 200
     assert {name: plans for name, plans in spent.items() if not 198 <= plans <= 202} == {}
-    assert len(spent) == 14
+    assert len(spent) == 12
 
 
 def test_what_a_checkpoint_lacks_is_said_and_nothing_is_played(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from goalsight.data import Dataset
 from goalsight.errors import CheckpointError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.ensemble import Ensemble
-from goalsight.training.distance import Experience
 from goalsight.training.ensemble import EnsembleConfig, fit_ensemble, judge_ensemble
+from goalsight.training.moments import Experience
 
 QUICK = EnsembleConfig(members=3, width=32, steps=300, batch=64)
 

@@ -28,8 +28,6 @@ class Scene:
     """(B, T-1, K, A) blocks between the frames, for models that look back."""
     proprio: Tensor | None = None
     """(B, T, Q) proprio at them, SI units, for models that see it."""
-    weights: Tensor | None = None
-    """(P,) or (B, P) how much each patch of the goal counts; None for all alike."""
     previous: Tensor | None = None
     """(B, A) the action that runs before a plan's first; None if there is none."""
 

@@ -20,7 +20,6 @@ from goalsight.agent.deciding import Decider, Scene, check_as_many
 from goalsight.agent.goals import Goals
 from goalsight.agent.guide import Guide
 from goalsight.agent.history import History, read_picture, read_proprio
-from goalsight.agent.regions import Box
 from goalsight.agent.search import action_bounds, check_finite, latent_variance
 from goalsight.agent.settings import agent_config
 from goalsight.agent.timing import Latencies, deadline_in
@@ -153,12 +152,7 @@ class Agent:
         """Which goal image it is after, from 0; 0 before the first `reset`."""
         return 0 if self._goals is None else self._goals.index
 
-    @property
-    def patch_weights(self) -> Tensor | None:
-        """(P,) how much each patch of the goal counts now; None if all count alike."""
-        return None if self._goals is None else self._goals.weights
-
-    def reset(self, goal: NDArray[np.uint8], seed: int, region: Box | None = None) -> None:
+    def reset(self, goal: NDArray[np.uint8], seed: int) -> None:
         """Begin an episode.
 
         Args:
@@ -166,20 +160,15 @@ class Agent:
                 reached one after the other; `AgentConfig.sequence` says when the next one's turn
                 comes.
             seed: of the search; the same seed gives the same plans.
-            region: the part of the goal image that counts, x0, y0, x1, y1 [pixels]; needs a model
-                with a token grid. None for what `AgentConfig.cost.region` says.
 
         Raises:
             ValueError: if a goal image is of another size, or there is none.
-            UserError: if the region is not in the picture, or the model has no token grid.
         """
         pictures = goal if np.ndim(goal) == 4 else goal[None]
         if not len(pictures):
             raise ValueError("no goal image: an agent needs at least one")
         latents = torch.cat([self._encode(picture)[0] for picture in pictures])
-        self._goals = Goals(
-            pictures, latents, self.config, latent_variance=self._latent_variance, region=region
-        )
+        self._goals = Goals(latents, self.config, latent_variance=self._latent_variance)
         self._generator.manual_seed(seed)
         self._queue.clear()
         self._history.clear()
@@ -225,7 +214,7 @@ class Agent:
             felt = read_proprio(proprio, self.model.config.proprio_dim, self.name)
             self._history.look(latent, None if felt is None else felt.to(self.device))
             if due:
-                self.look(latent, pixels)
+                self.look(latent)
                 self._decide(deadline_in(limit, began, self.device, self._clock))
                 self.last_latency_s = self._clock() - began
                 self.latencies.add(self.last_latency_s, limit)
@@ -234,12 +223,12 @@ class Agent:
                 self._history.run(torch.from_numpy(block).to(self.device))
         return self._queue.popleft().copy()
 
-    def look(self, latents: Tensor, pixels: NDArray[np.uint8]) -> None:
-        """Take in the present picture (H, W, 3), the last of the latents (1, T, P, D) for `plan`.
+    def look(self, latents: Tensor) -> None:
+        """Take in the present picture, the last of the latents (1, T, P, D) for `plan`.
 
-        It says which goal's turn it is, and what of it counts.
+        It says which goal's turn it is.
         """
-        self._aim().look(latents[:, -1], pixels)
+        self._aim().look(latents[:, -1])
 
     def _decide(self, stop: Stop | None) -> None:
         """Plan from the history and queue the first blocks."""
@@ -324,7 +313,7 @@ class Agent:
         own = self._aim()
         self._decider.aim(own.index)
         return Scene(
-            latents=latents, past=past, proprio=proprio, weights=own.weights,
+            latents=latents, past=past, proprio=proprio,
             goal=own.current if guide is None else guide.aim(here, own.current),
             previous=self._previous,
         )  # fmt: skip

@@ -12,8 +12,6 @@ from goalsight_planners import CEMConfig, GaussianConfig, SearchConfig
 
 Mode = Literal["search", "actor", "both"]
 """Who decides."""
-Region = Literal["all", "change"]
-"""Which patches of a token grid count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +44,11 @@ class CostConfig:
     """Weight of the actions' mean square, in [0, 1]."""
     smoothness: float = 0.0
     """Weight of the mean square change between control steps, in [0, 4]."""
-    distance: float = 0.0
-    """Energy that one block of temporal distance to the goal costs, at every imagined frame, as the
-    model's `temporal_distance` head tells it."""
     disagreement: float = 0.0
     """Weight of the mean disagreement of the model's `ensemble` head along a plan."""
-    region: Region = "all"
-    """Which patches of a token grid count: all, or `change`, in proportion to how much of the
-    patch changes from the first picture to the goal image. A drawn region goes to
-    `Agent.reset`."""
 
     def __post_init__(self) -> None:
-        for name, known in (("energy", Energy), ("aggregate", Aggregate), ("region", Region)):
+        for name, known in (("energy", Energy), ("aggregate", Aggregate)):
             if getattr(self, name) not in get_args(known):
                 raise ValueError(
                     f"{name} must be one of {', '.join(get_args(known))}, got "
@@ -70,15 +61,12 @@ class CostConfig:
             "decoded",
             "action",
             "smoothness",
-            "distance",
             "disagreement",
         ):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
-        if not (self.latent or self.decoded or self.distance):
-            raise ValueError(
-                "latent, decoded and distance are all 0: no plan would be nearer to the goal"
-            )
+        if not (self.latent or self.decoded):
+            raise ValueError("latent and decoded are both 0: no plan would be nearer to the goal")
         if self.variables and not self.decoded:
             raise ValueError(f"variables {self.variables} need a weight: set decoded above 0")
 
@@ -174,9 +162,6 @@ class AgentConfig:
     replan_steps: int = 0
     """Control steps executed before the next decision, in place of `replan`; 0 for whole blocks.
     Models that look back need whole blocks."""
-    macro: bool = False
-    """Search over macro actions, codes of several blocks taken from data, instead of over actions;
-    needs a checkpoint with a `macro` head. Pays with horizons beyond a handful of blocks."""
     subgoals: SubgoalConfig = field(default_factory=SubgoalConfig)
     """What an agent with a memory aims at; others aim at the goal itself."""
 
@@ -184,8 +169,7 @@ class AgentConfig:
     """Time a decision may take [ms], from the call of `act` on: the search ends in time for it and
     its best plan so far is taken, of one iteration at least; 0 searches to the end."""
     execution: Execution = "eager"
-    """How rollouts are run: `eager`, `compile`, or on CUDA `graph`; see
-    `goalsight.models.execution`."""
+    """How rollouts are run: `eager`, or `compile`: through `torch.compile`."""
     precision: Precision = "float32"
     """Of the matrix products in rollouts: `float32` or `bfloat16`."""
 

@@ -8,10 +8,8 @@ import torch
 from torch import Tensor
 
 from goalsight.agent.config import AgentConfig, CostConfig
-from goalsight.agent.distance import BlocksToGoal, distance_head
 from goalsight.agent.doubt import Disagreement
 from goalsight.agent.heads import required_head
-from goalsight.agent.regions import grid_side
 from goalsight.energies import (
     action_penalty,
     aggregate_energy,
@@ -37,7 +35,6 @@ class PlanCost:
         latent_variance: float,
         past: Tensor | None = None,
         proprio: Tensor | None = None,
-        weights: Tensor | None = None,
         previous: Tensor | None = None,
         unlikely: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
@@ -51,7 +48,6 @@ class PlanCost:
             latent_variance: of the training data's latents, the unit of energy.
             past: (B, T-1, K, A) blocks between the frames, for models that look back.
             proprio: (B, T, Q) proprio at them, SI units, for models that see it.
-            weights: (P,) or (B, P) how much each patch counts; None for all alike.
             previous: (B, A) the action that runs before a plan's first; None if there is none.
             unlikely: (B, N) how unlikely plans are by what is imagined of them, see
                 `goalsight.agent.actor.Unlikely`; None if it does not count.
@@ -62,9 +58,8 @@ class PlanCost:
         self._config, self._goal, self._here = config, goal, latents[:, -1]
         # What all plans share is computed here, once for all iterations of a search.
         self._imagine = model.imagine(latents, past, proprio)
-        self._weights, self._previous, self._unlikely = weights, previous, unlikely
+        self._previous, self._unlikely = previous, unlikely
         self._unit = energy_unit(config.cost.energy, latent_variance)
-        self._blocks = BlocksToGoal(model, goal) if config.cost.distance else None
         self._doubt = Disagreement(model) if config.cost.disagreement else None
         self._state = StateDistance(model, goal, config.cost) if config.cost.decoded else None
 
@@ -98,13 +93,11 @@ class PlanCost:
             parts.append(terms.latent * self._latent_energy(imagined))
         if self._state is not None:
             parts.append(terms.decoded * self._state(imagined))
-        if self._blocks is not None:
-            parts.append(terms.distance * self._blocks(imagined))
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
     def _latent_energy(self, imagined: Tensor) -> Tensor:
         kind = self._config.cost.energy
-        return goal_energy(imagined, self._goal, kind, self._weights) / self._unit
+        return goal_energy(imagined, self._goal, kind) / self._unit
 
 
 class StateDistance:
@@ -135,16 +128,11 @@ def check_cost(model: WorldModel, config: CostConfig) -> None:
 
     Raises:
         CheckpointError: if a term needs a head that the model has not.
-        UserError: if some patches are to count and the model has no token grid.
     """
     if config.decoded:
         _decoder(model, config)
-    if config.distance:
-        distance_head(model)
     if config.disagreement:
         Disagreement(model)
-    if config.region != "all":
-        grid_side(model.patches)
 
 
 def _decoder(model: WorldModel, config: CostConfig) -> tuple[ProbeHead, list[int]]:

@@ -12,7 +12,6 @@ from torch import Tensor
 from goalsight.agent.actor import Scene, Unlikely, around, as_plan, find_actor, propose, time_left
 from goalsight.agent.config import AgentConfig
 from goalsight.agent.cost import PlanCost
-from goalsight.agent.macro import MacroPlanner
 from goalsight.energies import energy_unit, goal_energy
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
@@ -37,7 +36,7 @@ class Decider:
             latent_variance: of the training data's latents, the unit of energy.
 
         Raises:
-            CheckpointError: if the settings want an actor or macro actions that the model has not.
+            CheckpointError: if the settings want an actor that the model has not.
             UserError: if a model that looks back is to decide in the middle of a block.
         """
         if model.predictor.context > 1 and config.executed_steps % config.planner.block:
@@ -48,7 +47,6 @@ class Decider:
         self._model, self._config, self._name = model, config, name
         self._latent_variance = latent_variance
         self._actor = find_actor(model, config, name)
-        self._macro = MacroPlanner(model, config.trust) if config.macro else None
         self.clear()
 
     def clear(self) -> None:
@@ -95,7 +93,6 @@ class Decider:
             latent_variance=self._latent_variance,
             past=scene.past,
             proprio=scene.proprio,
-            weights=scene.weights,
             previous=scene.previous,
             unlikely=doubt,
         )
@@ -140,8 +137,7 @@ class Decider:
                 self._decisions, self.kept = self._decisions + 1, False
                 return as_plan(own, cost)
             init, search = around(plans, warm, search, config.actor)
-        planner = self._macro or planner_for(search)
-        plan = planner(cost, init, bounds, search, generators, stop=stop)
+        plan = planner_for(search)(cost, init, bounds, search, generators, stop=stop)
         self._decisions += 1
         if config.commitment:
             plan, kept = commit(plan, warm, cost, config.commitment)
@@ -188,7 +184,7 @@ class Decider:
         self._seen = here
         if seen is None:
             return None
-        left = self._energy(here, scene.goal, scene.weights)
+        left = self._energy(here, scene.goal)
         still = (left > use.arrived) & (self._energy(here, seen) <= use.stall * left)
         return still if still.any() else None
 
@@ -197,12 +193,12 @@ class Decider:
         if not self._config.actor.reach:
             return None
         here = scene.latents[:, -1]
-        return self._energy(here, scene.goal, scene.weights) <= self._config.actor.reach
+        return self._energy(here, scene.goal) <= self._config.actor.reach
 
-    def _energy(self, here: Tensor, there: Tensor, weights: Tensor | None = None) -> Tensor:
+    def _energy(self, here: Tensor, there: Tensor) -> Tensor:
         """(B,) between latents (B, P, D), in units of the training data's variance."""
         kind = self._config.cost.energy
-        energy = goal_energy(here[:, None, None], there, kind, weights)[:, 0, 0]
+        energy = goal_energy(here[:, None, None], there, kind)[:, 0, 0]
         return energy / energy_unit(kind, self._latent_variance)
 
 

@@ -1,13 +1,10 @@
-"""The goal images of an episode: which one's turn it is, and which of its patches count."""
+"""The goal images of an episode: which one's turn it is."""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from goalsight.agent.config import AgentConfig
-from goalsight.agent.regions import Box, box_weights, change_weights, grid_side
 from goalsight.energies import energy_unit, goal_energy
 
 NEARER = 0.98
@@ -20,39 +17,16 @@ class Goals:
     Each decision tells what it sees. The last goal stays.
     """
 
-    def __init__(
-        self,
-        pictures: NDArray[np.uint8],
-        latents: Tensor,
-        config: AgentConfig,
-        *,
-        latent_variance: float,
-        region: Box | None = None,
-    ) -> None:
+    def __init__(self, latents: Tensor, config: AgentConfig, *, latent_variance: float) -> None:
         """Begin with the first goal.
 
         Args:
-            pictures: (G, S, S, 3) goal images.
-            latents: (G, P, D) of them.
+            latents: (G, P, D) of goal images.
             config: of the agent.
             latent_variance: of the training data's latents, the unit of energy.
-            region: box that counts, in all goal images; None for what `config.cost.region` says.
-
-        Raises:
-            UserError: if the model has no token grid to take a region of, or the box is not in
-                the picture.
         """
-        self._pictures, self._latents, self._config = pictures, latents, config
+        self._latents, self._config = latents, config
         self._unit = energy_unit(config.cost.energy, latent_variance)
-        self._change = region is None and config.cost.region == "change"
-        self.weights: Tensor | None = None
-        """(P,) how much each patch counts now; None for all alike, and before the first look."""
-        patches = latents.shape[1]
-        if region is not None:
-            drawn = box_weights(region, pictures.shape[1], patches)
-            self.weights = drawn.to(latents.device)
-        elif self._change:
-            grid_side(patches)
         self.index = 0
         """Which goal's turn it is, from 0."""
         self._seen: Tensor | None = None
@@ -67,32 +41,21 @@ class Goals:
         """Distance from a latent (1, P, D) to the current goal, in the model's own units."""
         return self._distance(latent, self.current)
 
-    def look(self, latent: Tensor, picture: NDArray[np.uint8]) -> None:
+    def look(self, latent: Tensor) -> None:
         """Take in what is seen at a decision, and go on to the next goal if this one is done.
 
         Args:
             latent: (1, P, D) of the picture.
-            picture: (S, S, 3).
         """
-        self._weigh(picture)
         while self.index + 1 < len(self._latents) and self._is_done(latent):
             self.index += 1
             self._begin()
-            self._weigh(picture)
         self._seen = latent
 
     def _begin(self) -> None:
         """Forget what was measured to the goal before."""
         self._first: float | None = None
-        self._least, self._waited, self._weighed = float("inf"), 0, False
-
-    def _weigh(self, picture: NDArray[np.uint8]) -> None:
-        """Weights from the first picture of each goal's turn."""
-        if self._change and not self._weighed:
-            goal = self._pictures[self.index]
-            weights = change_weights(picture, goal, self._latents.shape[1])
-            self.weights = weights.to(self._latents.device)
-            self._weighed = True
+        self._least, self._waited = float("inf"), 0
 
     def _is_done(self, latent: Tensor) -> bool:
         """Whether the current goal is reached as far as can be told, or is out of reach."""
@@ -110,4 +73,4 @@ class Goals:
 
     def _distance(self, latent: Tensor, other: Tensor) -> float:
         kind = self._config.cost.energy
-        return float(goal_energy(latent[:, None, None], other, kind, self.weights))
+        return float(goal_energy(latent[:, None, None], other, kind))

@@ -5,10 +5,22 @@ from __future__ import annotations
 import json as jsonlib
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from goalsight.cli.head import begin
-from goalsight.cli.head_distance import experiences
 from goalsight.errors import UserError
+
+if TYPE_CHECKING:
+    from goalsight.diagnostics import Subject
+    from goalsight.progress import Progress
+    from goalsight.training.moments import Experience
+
+EPISODES = 600
+"""Episodes learnt from at most."""
+HELD_OUT = 100
+"""Episodes judged on at most."""
 
 
 def ensemble(
@@ -66,3 +78,15 @@ def ensemble(
     print(f"  rank      {measures['rank']:.2f} with the model's error")
     print(f"  shuffled  {measures['shuffled']:.1f} times as much with other moments' actions")
     print(f"checkpoint {folder}")
+
+
+def experiences(subject: Subject, seed: int, progress: Progress) -> tuple[Experience, Experience]:
+    """What a head learns from and what it is judged on, of episodes drawn by the seed."""
+    from goalsight.training.moments import experience_of
+
+    order = np.random.default_rng(seed).permutation(subject.split.fit)
+    learnt, judged = np.sort(order[:EPISODES]), subject.split.held_out[:HELD_OUT]
+    return (
+        experience_of(subject.model, subject.dataset, learnt, progress),
+        experience_of(subject.model, subject.dataset, judged, progress),
+    )

@@ -170,9 +170,6 @@ class WorldModel(nn.Module):
         Args:
             execution: see `goalsight.models.execution.Execution`.
             precision: of the matrix products.
-
-        Raises:
-            UserError: if the device cannot.
         """
         self._start = executor(self.predictor, execution, precision)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from goalsight.models import WorldModel
 from goalsight.models.heads.ensemble import Ensemble
 from goalsight.progress import Progress, silent
-from goalsight.training.distance import Experience
+from goalsight.training.moments import Experience
 
 
 @dataclass(frozen=True, kw_only=True)

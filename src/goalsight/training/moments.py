@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,18 +12,34 @@ from torch import Tensor
 
 from goalsight.data import Dataset, Windows
 from goalsight.data import format as layout
-from goalsight.data.goals import read_goal
-from goalsight.data.stores import resize
 from goalsight.errors import DatasetError
 from goalsight.memory.build import encode_rows
 from goalsight.models import WorldModel
 from goalsight.progress import Progress, silent
-from goalsight.training.distance import Experience, Sought
 
 AHEAD = 5
 """Blocks that are imagined open loop before the next encoded latent is looked at."""
 AT_ONCE = 512
 """Starts imagined in one call."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experience:
+    """Recorded moments; of a row and the next one of its chain, one is a block after the other."""
+
+    latents: Tensor
+    """(F, P, D) encoded."""
+    imagined: Tensor
+    """(F, P, D) as the model imagined them from an earlier row of their episode; the encoded ones
+    where there is none."""
+    left: Tensor
+    """(F,) int64 rows that follow in the same chain."""
+    episode: Tensor
+    """(F,) int64 which episode."""
+    blocks: Tensor
+    """(F, K, A) the action block that runs at each row; means nothing at a chain's end."""
+    proprio: Tensor | None = None
+    """(F, Q) SI units, for models that see it."""
 
 
 @torch.no_grad()
@@ -108,41 +125,3 @@ def _imagine_into(
         rows = first[:, None] + block * torch.arange(1, AHEAD + 1)
         there = rows <= last[:, None]
         imagined[rows[there]] = z_hat[:, 0].float().cpu()[there]
-
-
-@torch.no_grad()
-def sought_by(model: WorldModel, dataset: Dataset, progress: Progress = silent) -> Sought:
-    """Moments of on-policy episodes, and how many blocks they were from the goal that was sought.
-
-    Args:
-        model: in evaluation mode, on any device.
-        dataset: that `goalsight collect --policy agent` wrote.
-        progress: told how many frames are encoded.
-
-    Raises:
-        DatasetError: if its episodes sought nothing, or a file is damaged.
-    """
-    if any(record.goal is None for record in dataset.records):
-        raise DatasetError(
-            f"the episodes of {dataset.path} were not after goal images; collect some with "
-            "goalsight collect --policy agent --checkpoint RUN"
-        )
-    size, device = model.config.image_size, next(model.buffers()).device
-    episodes = range(len(dataset.records))
-    windows = Windows(dataset, episodes, 1, 1, size)
-    latents = encode_rows(model, windows, np.arange(windows.total_rows), progress)
-    pictures = torch.from_numpy(np.stack([read_goal(dataset, episode) for episode in episodes]))
-    frames = resize(pictures, size).permute(0, 3, 1, 2)
-    goals = torch.cat(
-        [model.encode(part.to(device)).float().cpu() for part in torch.split(frames, 256)]
-    )
-    blocks = []
-    for record in dataset.records:
-        assert record.goal is not None, "checked above"
-        to_go = (record.goal["frame"] - torch.arange(record.length)) / model.config.frameskip
-        never = torch.full((record.length,), torch.inf)
-        blocks.append(to_go.clamp_min(0) if record.goal["is_success"] else never)
-    lengths = torch.tensor([record.length for record in dataset.records])
-    return Sought(
-        latents=latents, goals=goals.repeat_interleave(lengths, 0), blocks=torch.cat(blocks)
-    )
