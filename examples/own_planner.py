@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from goalsight.agent import Agent
-from goalsight.agent.settings import agent_config
+from goalsight.agent.config import agent_config
 from goalsight.benchmark.rows import PlayerSpec
 from goalsight.errors import UserError
 from goalsight_planners import PLANNERS, Bounds, Cost, IterationStats, Plan, SearchConfig, Stop

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from goalsight.agent import Agent
-from goalsight.agent.settings import agent_config
+from goalsight.agent.config import agent_config
 from goalsight.benchmark.tasks import task_of
 from goalsight.environments import Env, make_env
 from goalsight.errors import UserError

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from goalsight.agent import Agent, AgentConfig, CostConfig
-from goalsight.agent.cost import PlanCost
+from goalsight.agent.cost import PlanCost, PlanningProblem
 from goalsight.checkpoint import Checkpoint
 from goalsight.energies import action_penalty, arrival_cost, goal_energy, smoothness_penalty
 from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.probe import ProbeHead
-from goalsight.models.imagination import Imagination
+from goalsight.models.rollout import Imagination
 
 VARIABLES = {"state.cube_pos": {"width": 2, "unit": "m"}, "proprio.ee_x": {"width": 1, "unit": "m"}}
 PLANS = torch.randn(2, 4, 3, 2, 2, generator=torch.Generator().manual_seed(5)).clamp(-1, 1)
@@ -46,11 +45,12 @@ def dreamer(*, probe: bool = False) -> Dreamer:
     return Dreamer(config, dream).eval()
 
 
-def cost_of(model: Dreamer, terms: CostConfig, **more: Any) -> Tensor:
+def cost_of(model: Dreamer, terms: CostConfig, previous: Tensor | None = None) -> Tensor:
     """(2, 4) costs of `PLANS` in a problem whose goals are the first of what is imagined."""
-    latents = model._dream[:, :1, 0]
+    latents, goal = model._dream[:, :1, 0], goals(model)
+    problem = PlanningProblem(latents=latents, goal=goal, previous=previous)
     config = AgentConfig(cost=terms, replan=2)
-    return PlanCost(model, latents, goals(model), config, latent_variance=4.0, **more)(PLANS)
+    return PlanCost(model, problem, config, latent_variance=4.0)(PLANS)
 
 
 def goals(model: Dreamer) -> Tensor:
@@ -78,7 +78,7 @@ def test_distances_and_aggregates_are_those_that_were_chosen() -> None:
 def test_penalties_are_added_by_their_weights() -> None:
     model, previous = dreamer(), torch.ones(2, 2)
     plain = cost_of(model, CostConfig())
-    terms = CostConfig(action=0.5, smoothness=0.25)
+    terms = CostConfig(action_weight=0.5, smoothness_weight=0.25)
     wanted = plain + 0.5 * action_penalty(PLANS) + 0.25 * smoothness_penalty(PLANS, previous)
     torch.testing.assert_close(cost_of(model, terms, previous=previous), wanted)
 
@@ -99,11 +99,11 @@ def test_the_decoded_state_counts_by_its_standardised_distance() -> None:
     off = (model._dream - goals(model)[:, None, None])[..., 0, :3] / 2.0
     by_axis = off.square()
     last = by_axis[..., -1, :]
-    terms = CostConfig(aggregate="final", latent=0.0, decoded=3.0)
+    terms = CostConfig(aggregate="final", latent_weight=0.0, decoded_weight=3.0)
     torch.testing.assert_close(cost_of(model, terms), 3.0 * last.mean(-1))
-    cube = replace(terms, variables="state.cube_pos")
+    cube = replace(terms, decoded_variables="state.cube_pos")
     torch.testing.assert_close(cost_of(model, cube), 3.0 * last[..., :2].mean(-1))
-    both = replace(cube, latent=0.5)
+    both = replace(cube, latent_weight=0.5)
     energy = goal_energy(model._dream, goals(model))[..., -1] / 4.0
     torch.testing.assert_close(cost_of(model, both), 0.5 * energy + 3.0 * last[..., :2].mean(-1))
 
@@ -115,10 +115,14 @@ def agent_of(model: Dreamer, terms: CostConfig) -> Agent:
 @pytest.mark.parametrize(
     ("probe", "terms", "message"),
     [
-        (False, CostConfig(decoded=1.0), "needs a checkpoint with a probe head.*goalsight head"),
+        (
+            False,
+            CostConfig(decoded_weight=1.0),
+            "needs a checkpoint with a probe head.*goalsight head",
+        ),
         (
             True,
-            CostConfig(decoded=1.0, variables="state.drawer"),
+            CostConfig(decoded_weight=1.0, decoded_variables="state.drawer"),
             "reads no 'state.drawer'; it reads state.cube_pos, proprio.ee_x",
         ),
     ],

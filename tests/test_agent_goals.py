@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goalsight.agent import Agent, AgentConfig, CostConfig, SequenceConfig
-from goalsight.agent.goals import Goals
+from goalsight.agent.agent import Episode
 from goalsight.checkpoint import Checkpoint
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight_planners import CEMConfig
@@ -23,18 +25,19 @@ def at(*place: float) -> Tensor:
     return torch.tensor(place).reshape(1, 1, -1)
 
 
-def goals_at(*places: tuple[float, ...], **rule: float) -> Goals:
-    """Goals at places."""
-    config = AgentConfig(sequence=SequenceConfig(**rule))  # type: ignore[arg-type]
-    return Goals(torch.cat([at(*p) for p in places]), config, latent_variance=1.0)
+def goals_at(*places: tuple[float, ...], **rule: float) -> Agent:
+    """An agent that is to reach places one after the other."""
+    agent = agent_of(sequence=SequenceConfig(**rule))  # type: ignore[arg-type]
+    agent._episodes = [Episode(torch.stack([at(*place) for place in places]), [])]
+    return agent
 
 
-def indices(goals: Goals, *seen: tuple[float, ...]) -> list[int]:
+def indices(agent: Agent, *seen: tuple[float, ...]) -> list[int]:
     """The goal after each look."""
     found = []
     for place in seen:
-        goals.look(at(*place))
-        found.append(goals.index)
+        agent.look(at(*place)[None])
+        found.append(agent.goal_index)
     return found
 
 
@@ -44,7 +47,7 @@ def test_the_next_goal_comes_at_a_share_of_the_first_energy_and_the_last_stays()
     assert indices(goals, (0.0, 0.0), (4.9, 0.0)) == [0, 0]
     goals = goals_at((10.0, 0.0), (10.0, 50.0), switch=0.25, patience=0)
     assert indices(goals, (0.0, 0.0), (5.0, 0.0), (10.0, 50.0), (0.0, 0.0)) == [0, 1, 1, 1]
-    assert torch.equal(goals.current, at(10.0, 50.0))
+    assert torch.equal(goals._episodes[0].goal, at(10.0, 50.0))
 
 
 def test_a_goal_within_one_decisions_motion_is_reached() -> None:
@@ -71,13 +74,6 @@ def test_waiting_begins_anew_with_every_goal_and_every_progress() -> None:
 def test_goals_that_are_reached_already_are_passed_in_one_look() -> None:
     goals = goals_at((0.0,), (0.0,), (9.0,))
     assert indices(goals, (0.0,)) == [2]
-
-
-def test_the_energy_is_to_the_goal_whose_turn_it_is() -> None:
-    goals = goals_at((2.0,), (5.0,), switch=0.5, patience=0)
-    assert goals.energy(at(0.0)) == 4.0
-    goals.look(at(2.0))
-    assert goals.energy(at(2.0)) == 9.0
 
 
 def picture(seed: int) -> Pixels:
@@ -108,13 +104,13 @@ def act(agent: Agent, pixels: Pixels) -> NDArray[np.float32]:
 def test_an_agent_takes_one_goal_image_or_several() -> None:
     one, several = agent_of(), agent_of()
     one.reset(picture(1), seed=0)
-    several.reset(picture(1)[None], seed=0)
+    several.reset([picture(1)], seed=0)
     np.testing.assert_array_equal(act(one, picture(0)), act(several, picture(0)))
 
 
 def test_an_agent_goes_on_when_it_sees_its_goal_and_plans_to_the_next_from_then_on() -> None:
     both = agent_of()
-    both.reset(np.stack([picture(1), picture(2)]), seed=0)
+    both.reset([picture(1), picture(2)], seed=0)
     act(both, picture(0))
     assert both.goal_index == 0
     assert both.energy(picture(1)) == 0
@@ -126,8 +122,10 @@ def test_an_agent_goes_on_when_it_sees_its_goal_and_plans_to_the_next_from_then_
 
 
 def test_an_agent_without_any_goal_image_is_refused() -> None:
-    with pytest.raises(ValueError, match="no goal image"):
-        agent_of().reset(np.zeros((0, SIZE, SIZE, 3), np.uint8), seed=0)
+    nothing: list[Any] = [[], np.zeros((0, SIZE, SIZE, 3), np.uint8)]
+    for none in nothing:
+        with pytest.raises(ValueError, match="no goal image"):
+            agent_of().reset(none, seed=0)
 
 
 def test_smoothness_knows_the_action_that_ran_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +136,7 @@ def test_smoothness_knows_the_action_that_ran_before(monkeypatch: pytest.MonkeyP
         return plans.new_zeros(plans.shape[:-3])
 
     monkeypatch.setattr("goalsight.agent.cost.smoothness_penalty", spy)
-    agent = agent_of(cost=CostConfig(smoothness=1.0), replan=2)
+    agent = agent_of(cost=CostConfig(smoothness_weight=1.0), replan=2)
     agent.reset(picture(1), seed=0)
     first = act(agent, picture(0))
     act(agent, picture(2))

@@ -137,7 +137,7 @@ def test_aggregates_count_the_blocks_they_name(seed: int, executed: int) -> None
     energy = latents(seed, 2, 5, 4).square()
 
     def cost(how: str) -> Tensor:
-        return aggregate_energy(energy, how, delay=0.3, running=0.2, executed=executed)  # type: ignore[arg-type]
+        return aggregate_energy(energy, how, time_penalty=0.3, path_weight=0.2, executed=executed)  # type: ignore[arg-type]
 
     assert torch.equal(cost("arrival"), arrival_cost(energy, 0.3, 0.2))
     assert torch.equal(cost("final"), energy[..., 3])

@@ -112,9 +112,9 @@ class GaussianConfig(SearchConfig):
     fixed_std: float = 0.0
     """Sampling spread that no refit changes, in normalised action units: the search stays this near
     to what it was given, such as an actor's plan. 0 begins with `init_std` and refits."""
-    fresh: float = 0.0
-    """Share of every iteration's plans that owe nothing to the start or to what was found: they are
-    drawn around mid-bounds with `init_std`; in [0, 1)."""
+    prior_fraction: float = 0.0
+    """Fraction of every iteration's samples drawn from the prior, around mid-bounds with
+    `init_std`, instead of around what was given or found; in [0, 1)."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where a field is out of its range."""
@@ -123,7 +123,7 @@ class GaussianConfig(SearchConfig):
             raise ValueError(
                 f"min_std must be in (0, init_std={self.init_std}], got {self.min_std}"
             )
-        for name in ("momentum", "fresh"):
+        for name in ("momentum", "prior_fraction"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
         if not 0 <= self.fixed_std < math.inf:

@@ -83,7 +83,7 @@ def search(
             continue  # draws what it would have: the streams of the next decision stay the same
         noise = noise if mixing is None else coloured(noise, mixing)
         plans = draw(space, state.distribution, noise)
-        if alone := _fresh(config, count):
+        if alone := _from_prior(config, count):
             plans[:, count - alone :] = draw(space, widest, noise[:, count - alone :])
         if iteration == 0 and init is not None and init.ndim == 5:
             plans[:, : guesses.shape[1]] = guesses
@@ -96,14 +96,14 @@ def search(
     return _plan(state, space, config, spent)
 
 
-def _fresh(config: GaussianConfig, count: int) -> int:
+def _from_prior(config: GaussianConfig, count: int) -> int:
     """How many of an iteration's plans owe nothing to the search; one is left to it."""
-    return min(round(config.fresh * count), count - 1)
+    return min(round(config.prior_fraction * count), count - 1)
 
 
 def _check_room(guesses: Tensor, config: GaussianConfig, count: int) -> None:
     """Guesses must not take the place of the plans that owe nothing to them."""
-    room = count - _fresh(config, count)
+    room = count - _from_prior(config, count)
     if guesses.shape[1] > room:
         raise ValueError(
             f"init holds {guesses.shape[1]} guesses; of {count} samples {room} are not independent "

@@ -71,7 +71,7 @@ def energy_unit(kind: Energy, latent_variance: float) -> float:
     return {"l2": latent_variance, "l1": sqrt(latent_variance), "cosine": 0.5}[kind]
 
 
-def arrival_cost(energy: Tensor, delay: float, running: float) -> Tensor:
+def arrival_cost(energy: Tensor, time_penalty: float, path_weight: float) -> Tensor:
     """Cost of plans that should arrive and stay: the best moment, the sooner the better.
 
     Scoring only the last frame makes a planner that replans procrastinate: the goal is always
@@ -81,8 +81,8 @@ def arrival_cost(energy: Tensor, delay: float, running: float) -> Tensor:
 
     Args:
         energy: (*B, N, H) energy after each block.
-        delay: what one block of delay costs, in units of energy.
-        running: weight of the mean energy along the plan.
+        time_penalty: what one block of delay costs, in units of energy.
+        path_weight: weight of the mean energy along the plan.
 
     Returns:
         (*B, N) costs.
@@ -91,11 +91,11 @@ def arrival_cost(energy: Tensor, delay: float, running: float) -> Tensor:
     [1.0, 2.0]
     """
     steps = torch.arange(energy.shape[-1], device=energy.device)
-    return (energy + delay * steps).amin(-1) + running * energy.mean(-1)
+    return (energy + time_penalty * steps).amin(-1) + path_weight * energy.mean(-1)
 
 
 def aggregate_energy(
-    energy: Tensor, how: Aggregate, *, delay: float, running: float, executed: int
+    energy: Tensor, how: Aggregate, *, time_penalty: float, path_weight: float, executed: int
 ) -> Tensor:
     """One number a plan out of its energies.
 
@@ -103,8 +103,8 @@ def aggregate_energy(
         energy: (*B, N, H) energy after each block.
         how: `arrival` is `arrival_cost`; `final` the last block's energy; `sum` over all blocks;
             `prefix` the sum over the blocks that will be executed before the next decision.
-        delay: for `arrival` alone.
-        running: for `arrival` alone.
+        time_penalty: for `arrival` alone.
+        path_weight: for `arrival` alone.
         executed: blocks executed before the next decision, for `prefix` alone.
 
     Returns:
@@ -112,13 +112,13 @@ def aggregate_energy(
 
     >>> energy = torch.tensor([[4.0, 1.0, 9.0]])
     >>> [
-    ...     aggregate_energy(energy, how, delay=0.5, running=0.0, executed=2).item()
+    ...     aggregate_energy(energy, how, time_penalty=0.5, path_weight=0.0, executed=2).item()
     ...     for how in ("arrival", "final", "sum", "prefix")
     ... ]
     [1.5, 9.0, 14.0, 5.0]
     """
     if how == "arrival":
-        return arrival_cost(energy, delay, running)
+        return arrival_cost(energy, time_penalty, path_weight)
     if how == "final":
         return energy[..., -1]
     return (energy if how == "sum" else energy[..., :executed]).sum(-1)

@@ -24,9 +24,9 @@ def outcome(row: str, pair: int) -> Outcome:
 def test_finished_pairs_are_there_when_the_run_goes_on(tmp_path: Path) -> None:
     first = open_store(tmp_path / "run", IDENTITY)
     first.add(outcome("agent", 0))
-    first.add(outcome("hold", 3))
+    first.add(outcome("zero", 3))
     again = open_store(tmp_path / "run", IDENTITY).outcomes()
-    assert again == {("agent", 0): outcome("agent", 0), ("hold", 3): outcome("hold", 3)}
+    assert again == {("agent", 0): outcome("agent", 0), ("zero", 3): outcome("zero", 3)}
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30])

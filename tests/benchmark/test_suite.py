@@ -34,7 +34,7 @@ from goalsight.paths import config_dir
 
 BENCH = config_dir() / "bench"
 SUITES = BENCH / "suites"
-ROWS = ["random", "hold"]
+ROWS = ["random", "zero"]
 Bench = Callable[..., list[str]]
 
 
@@ -193,7 +193,7 @@ def test_a_finished_suite_is_read_not_played_and_its_reports_stay(
 
 
 def test_progress_counts_the_pairs_of_all_tasks(bench: Bench, whole: Path) -> None:
-    config = BenchmarkConfig(out=whole, rows=("hold",))
+    config = BenchmarkConfig(out=whole, rows=("zero",))
     path = Path(bench(whole)[2])
     run = prepare_suite(path, config, lambda suite, _: suite.rows, BENCH)
     steps: list[tuple[int, int]] = []
@@ -206,7 +206,7 @@ def test_an_agent_plays_a_pair_alike_whatever_it_played_before(
 ) -> None:
     """What makes shards harmless: another shard's worker meets the pairs in another order."""
     save_checkpoint(tmp_path / "model", WorldModel(WorldModelConfig(image_size=32)).eval(), {})
-    settings = "samples=8,iterations=2,horizon=2"
+    settings = "planner.samples=8,planner.iterations=2,planner.horizon=2"
     spec = PlayerSpec(checkpoint=tmp_path / "model", device="cpu", settings=settings)
     manifest = shortened("reach-c", reach, 2)
     job = Job(manifest=manifest, spec=spec, size=32, film_every=5, seed=0)
@@ -225,10 +225,10 @@ def test_a_model_plays_where_its_actions_fit_and_the_table_says_where_not(
     """A model of six numbers: only the rows without one are left."""
     model = WorldModel(WorldModelConfig(image_size=32, action_dim=6)).eval()
     save_checkpoint(tmp_path / "arm6", model, {})
-    more = ["--checkpoint", str(tmp_path / "arm6"), "--pairs", "1", "--rows", "random,hold,agent"]
+    more = ["--checkpoint", str(tmp_path / "arm6"), "--pairs", "1", "--rows", "random,zero,agent"]
     assert main(bench(tmp_path / "out", *more)) == 0
     task = load_suite_results(tmp_path / "out" / SUITE).tasks[0]
-    assert [row.row for row in task.rows] == ["random", "hold"]
+    assert [row.row for row in task.rows] == ["random", "zero"]
     why = "agent: arm6 plans actions of 6 numbers, the task takes 4"
     assert task.left_out == why
     assert f"reach-a, not played: {why}" in (tmp_path / "out" / "suite.md").read_text()

@@ -16,7 +16,10 @@ from goalsight.data import open_dataset, validate
 from goalsight.models import WorldModel, WorldModelConfig
 
 PUSH = "Goalsight/Push-v0"
-QUICK = "samples=4,elites=2,iterations=1,horizon=2,aim_blocks=1,near=100"
+QUICK = (
+    "planner.samples=4,planner.elites=2,planner.iterations=1,planner.horizon=2,"
+    "subgoals.aim_blocks=1,subgoals.match_radius=100"
+)
 Capture = pytest.CaptureFixture[str]
 
 

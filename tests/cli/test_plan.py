@@ -184,7 +184,7 @@ def test_a_pair_of_a_manifest_is_played_as_the_benchmark_plays_it(
     )
     manifest = save_manifest(make_manifest(recipe), tmp_path)
     shared = ["--checkpoint", str(checkpoint), "--manifest", str(manifest), "--seed", "4"]
-    shared += ["--settings", "samples=16,iterations=2"]
+    shared += ["--settings", "planner.samples=16,planner.iterations=2"]
     bench = ["--rows", "agent", "--workers", "1", "--out", str(tmp_path / "bench")]
     assert main(["bench", *shared, *bench]) == 0
     _, pair = json.loads((tmp_path / "bench" / "results.json").read_text())["pairs"]

@@ -44,8 +44,8 @@ class Recorder:
         """Take down a control step; see `goalsight.benchmark.episode.Watch`."""
         agent = self._agent
         if action is not None:
-            if agent.last_latency_s is not None and agent.guide is not None:
-                segment = agent.guide.segment
+            if agent.last_latency_s is not None and agent.memory_sha256 is not None:
+                segment = agent.segment
                 self.subgoals.append(None if segment is None else asdict(segment))
             self.goal_index.append(agent.goal_index)
             self.actions.append([round(float(value), 6) for value in action])
@@ -74,8 +74,8 @@ def plan(
     seed, or with --manifest and --pair the frozen one, as the row agent. Writes plan.json
     (actions, energies, distances, latencies; success is the terminal one, held for the last 5
     control steps), rollout.mp4, filmstrip.png with the goal beside it, and goal.png. Of several
-    goals the next one's turn comes when the one before is reached or out of reach (settings switch
-    and patience).
+    goals the next one's turn comes when the one before is reached or out of reach (settings
+    sequence.switch and sequence.patience).
 
     Args:
         checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
@@ -89,7 +89,7 @@ def plan(
             the next of several.
         steps: Control steps to act, 50 by default; of a pair, its budget.
         device: Torch device to plan on.
-        settings: Of the agent where they differ from the checkpoint's own, such as samples=100.
+        settings: Of the agent where they differ from the checkpoint's own, such as mode=actor.
         memory: File of `goalsight memory build`: the agent aims at sub-goals on recorded segments.
         json: Print plan.json instead of its summary.
 
@@ -100,7 +100,7 @@ def plan(
         goalsight plan --checkpoint runs/demo/model --env Goalsight/Push-v0 --seed 3 --out runs/plan
     """
     from goalsight.agent import Agent
-    from goalsight.agent.settings import agent_config
+    from goalsight.agent.config import agent_config
     from goalsight.benchmark.tasks import as_trained
     from goalsight.checkpoint import find_checkpoint, read_card
     from goalsight.environments import make_env
@@ -166,7 +166,7 @@ def play_drawn(
 
     start = world.reset(seed=seed)
     pictures = read_goals(goals, agent.image_size) if goals else task_of(world).goal_image()[None]
-    agent.reset(pictures, seed)
+    agent.reset(list(pictures), seed)
     outcome, film = play_episode(
         world,
         AgentPlayer(agent),

@@ -30,7 +30,7 @@ Run again with the same settings, an unfinished run goes on exactly where it was
     example = """example:
   goalsight train --config actor --checkpoint runs/push --data runs/push-data --out runs/push-actor
   goalsight train --config gcbc --checkpoint runs/push-actor --data runs/push-data --out runs/all
-  goalsight bench --checkpoint runs/push-actor --manifest push-near --settings mode=both --out b
+  goalsight bench --checkpoint runs/push-actor --manifest push-near --settings mode=hybrid --out b
 """
 
     def add_run_arguments(self, parser: LightningArgumentParser) -> None:

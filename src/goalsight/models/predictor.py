@@ -8,7 +8,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from goalsight.models.imagination import Imagination, StepByStep, Unrolled
+from goalsight.models.rollout import Imagination, StepByStep, Unrolled
 
 
 class ResidualBlock(nn.Module):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.action_predictor import TransformerPredictor
-from goalsight.models.imagination import StepByStep
+from goalsight.models.rollout import StepByStep
 
 K, A, Q, SIZE = 2, 2, 3, 32
 MADE_OF: dict[str, dict[str, Any]] = {
@@ -162,7 +162,7 @@ def test_compiled_is_the_same(made_of: str) -> None:
     model = world(made_of)
     given, candidates = history(model, 3)[:2], plans()
     wanted = model.imagine(*given)(candidates)
-    model.prepare("compile")
+    model.prepare(compiled=True)
     imagine = model.imagine(*given)
     assert_same(imagine(candidates), wanted)
     assert_same(imagine(candidates + 1), plainly(model, *given, None)(candidates + 1))
