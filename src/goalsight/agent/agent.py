@@ -639,7 +639,9 @@ class Agent:
                 f"this agent sees uint8 pictures of (H, W, 3), got {pictures.dtype} "
                 f"{pictures.shape[1:]}"
             )
-        frames = resize(centre_square(torch.from_numpy(np.array(pictures))), self.image_size)
+        frames, size = torch.from_numpy(np.array(pictures)), self.image_size
+        if frames.shape[1:3] != (size, size):
+            frames = resize(centre_square(frames), size)
         return self.model.encode(frames.permute(0, 3, 1, 2)[:, None].to(self.device))
 
 
