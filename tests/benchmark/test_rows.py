@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +15,14 @@ import torch
 
 from goalsight.agent import Agent
 from goalsight.agent.config import agent_config
-from goalsight.benchmark.results import Outcome, Results, compare, comparisons
+from goalsight.benchmark.results import (
+    Outcome,
+    Results,
+    compare,
+    comparisons,
+    load_results,
+    to_json,
+)
 from goalsight.benchmark.rows import (
     NEEDS_CHECKPOINT,
     ROWS,
@@ -209,3 +218,13 @@ def test_the_lines_stand_under_the_table(
 def test_an_old_name_of_a_row_is_one_line_on_the_command_line(old: str, now: str) -> None:
     with pytest.raises(UserError, match=f"row {old} is called {now} now"):
         check_rows(("random", old))
+
+
+def test_results_of_version_0_1_load_by_the_new_names_of_their_rows(
+    results_of: Callable[..., Results], tmp_path: Path
+) -> None:
+    wanted = results_of(zero=[0, 0], actor=[0, 1], hybrid=[1, 1])
+    text = json.dumps(to_json(wanted)).replace('"hybrid"', '"both"').replace('"zero"', '"hold"')
+    (tmp_path / "results.json").write_text(text)
+    assert '"both"' in text
+    assert to_json(load_results(tmp_path / "results.json")) == to_json(wanted)

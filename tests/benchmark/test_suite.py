@@ -131,8 +131,18 @@ def test_a_suite_is_a_folder_a_task_and_one_table(whole: Path) -> None:
     assert [[row.pairs for row in task.rows] for task in results.tasks] == [[3] * 2, [2] * 2]
     assert json.loads(json.dumps(suite_to_json(results))) == json.loads((whole / SUITE).read_text())
     table = (whole / "suite.md").read_text()
-    assert "| reach-b | hold | 2 | 0 % [0, 66] |" in table
+    assert "| reach-b | zero | 2 | 0 % [0, 66] |" in table
     assert all(fact in table for fact in ("command `", "commit `", "hardware ", "seed 0"))
+
+
+def test_a_suite_of_version_0_1_loads_by_the_new_names_of_its_rows(
+    whole: Path, tmp_path: Path
+) -> None:
+    text = (whole / SUITE).read_text()
+    old = text.replace('"zero"', '"hold"')
+    (tmp_path / SUITE).write_text(old)
+    assert old != text
+    assert load_suite_results(tmp_path / SUITE) == load_suite_results(whole / SUITE)
 
 
 def test_shards_that_play_at_once_in_one_folder_make_the_same_table(
@@ -156,7 +166,7 @@ def test_a_shard_whose_others_are_not_done_says_what_is_missing(
     assert main(bench(out, "--shard", "8/8")) == 0
     said = capsys.readouterr().out
     assert f"this shard is played; no table of {out} yet: 10 of 10 pairs are missing" in said
-    assert "(reach-a: random 3, hold 3; reach-b: random 2, hold 2)" in said
+    assert "(reach-a: random 3, zero 3; reach-b: random 2, zero 2)" in said
     assert not (out / SUITE).exists()
     assert not list(out.glob("*/results.json"))
 
@@ -261,7 +271,7 @@ def test_a_folder_with_something_else_is_left_alone(bench: Bench, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", "manifests: push-near", "rows: [hold]", "manifests: [a]\nsleep: 3", "a: [", "3"]
+    "text", ["[]", "manifests: push-near", "rows: [zero]", "manifests: [a]\nsleep: 3", "a: [", "3"]
 )
 def test_a_file_that_is_no_suite_says_so(text: str, tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"

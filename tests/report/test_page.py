@@ -113,7 +113,7 @@ def test_the_table_says_what_was_measured(page: str) -> None:
     assert "40 / 60 ms" not in page  # percentiles, not extremes
     assert "cube_pos" in page
     assert "agent held 1 of 4 goals to the end" in page
-    assert "<b>No difference shown between agent and hold</b>: agent alone solved 1 pair" in page
+    assert "<b>No difference shown between agent and zero</b>: agent alone solved 1 pair" in page
 
 
 def test_the_page_says_where_it_comes_from(page: str, results: Results) -> None:

@@ -38,7 +38,7 @@ def suite(results: Results) -> SuiteResults:
 def test_the_table_has_a_line_for_every_row_of_every_task(suite: SuiteResults) -> None:
     text = suite_markdown(suite)
     assert "| push-near | agent | 4 | 25 % [5, 70] | 50 % [15, 85] | 50 / 60 ms |" in text
-    assert "| push-near | hold | 4 | 0 % [0, 49] | 0 % [0, 49] |  |" in text
+    assert "| push-near | zero | 4 | 0 % [0, 49] | 0 % [0, 49] |  |" in text
     assert text.count("| tea-far |") == 1
     assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {7}
 

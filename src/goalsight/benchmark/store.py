@@ -194,9 +194,9 @@ def load_film(folder: Path, row: str, pair: int) -> Film:
         OutputError: if the file is missing or damaged.
     """
     path = film_path(folder, row, pair)
-    old = {now: name for name, now in RENAMED_ROWS.items()}
-    if row in old and not path.exists():
-        path = film_path(folder, old[row], pair)  # of version 0.1
+    for old, now in RENAMED_ROWS.items():  # of version 0.1
+        if row == now and not path.exists() and film_path(folder, old, pair).exists():
+            path = film_path(folder, old, pair)
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             return Film(frames=arrays["frames"], steps=arrays["steps"], goal=arrays["goal"])
