@@ -49,8 +49,7 @@ def cost_of(model: Dreamer, terms: CostConfig, previous: Tensor | None = None) -
     """(2, 4) costs of `PLANS` in a problem whose goals are the first of what is imagined."""
     latents, goal = model._dream[:, :1, 0], goals(model)
     problem = PlanningProblem(latents=latents, goal=goal, previous=previous)
-    config = AgentConfig(cost=terms, replan=2)
-    return PlanCost(model, problem, config, latent_variance=4.0)(PLANS)
+    return PlanCost(model, problem, terms, latent_variance=4.0, executed=2)(PLANS)
 
 
 def goals(model: Dreamer) -> Tensor:

@@ -170,7 +170,7 @@ class Agent:
         self.frameskip, self.action_dim = self.model.config.frameskip, self.model.config.action_dim
         self.image_size = self.model.config.image_size
         self.config = replace(config, planner=replace(config.planner, block=self.frameskip))
-        self._steps = self.config.executed_steps
+        self._steps, self._blocks = self.config.executed_steps, self.config.executed_blocks
         context = self.model.predictor.context
         if context > 1 and self._steps % self.frameskip:
             raise UserError(
@@ -438,7 +438,7 @@ class Agent:
             problem,
             streams,
             time=self._time_left(episode),
-            horizon=config.executed_blocks if alone else config.planner.horizon,
+            horizon=self._blocks if alone else config.planner.horizon,
             samples=drawn if stuck is None else max(drawn, 1),
         )
         if stuck is not None:
@@ -474,8 +474,14 @@ class Agent:
         nll = None
         if self._actor is not None and self.config.cost.actor_nll_weight:
             nll = ActorNLL(self._actor, problem, self._time_left(episode))
-        variance = self._latent_variance
-        return PlanCost(self.model, problem, self.config, latent_variance=variance, actor_nll=nll)
+        return PlanCost(
+            self.model,
+            problem,
+            self.config.cost,
+            latent_variance=self._latent_variance,
+            executed=self._blocks,
+            actor_nll=nll,
+        )
 
     def _scored(self, cost: Cost, streams: Sequence[torch.Generator]) -> Cost:
         """What plans are chosen by: their cost. A subclass may choose by something else."""

@@ -14,7 +14,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from goalsight.agent.config import AgentConfig, CostConfig
+from goalsight.agent.config import CostConfig
 from goalsight.energies import (
     action_penalty,
     aggregate_energy,
@@ -61,9 +61,10 @@ class PlanCost:
         self,
         model: WorldModel,
         problem: PlanningProblem,
-        config: AgentConfig,
+        config: CostConfig,
         *,
         latent_variance: float,
+        executed: int = 1,
         actor_nll: ActorNLL | None = None,
     ) -> None:
         """Set the problem: what all plans share is computed here, once a decision.
@@ -73,41 +74,38 @@ class PlanCost:
             problem: B decisions.
             config: weights of the terms.
             latent_variance: of the training data's latents, the unit of energy.
+            executed: blocks that will be executed before the next decision.
             actor_nll: how unlikely an actor finds plans; None if that does not count.
 
         Raises:
             CheckpointError: if a term needs a head that the model has not.
         """
-        self._config, self._goal = config, problem.goal
+        self._config, self._goal, self._executed = config, problem.goal, executed
         self._imagine = model.imagine(problem.latents, problem.past, problem.proprio)
-        self._unit = energy_unit(config.cost.energy, latent_variance)
-        weights = config.cost
-        self._state = (
-            StateDistance(model, problem.goal, weights) if weights.decoded_weight else None
-        )
+        self._unit = energy_unit(config.energy, latent_variance)
+        self._state = StateDistance(model, problem.goal, config) if config.decoded_weight else None
         self._terms: list[tuple[float, Term]] = []
         if actor_nll is not None:
-            self._terms.append((weights.actor_nll_weight, actor_nll))
-        if weights.disagreement_weight:
-            self._terms.append((weights.disagreement_weight, Disagreement(model, problem.now)))
-        if weights.action_weight:
-            self._terms.append((weights.action_weight, lambda _, plans: action_penalty(plans)))
-        if weights.smoothness_weight:
+            self._terms.append((config.actor_nll_weight, actor_nll))
+        if config.disagreement_weight:
+            self._terms.append((config.disagreement_weight, Disagreement(model, problem.now)))
+        if config.action_weight:
+            self._terms.append((config.action_weight, lambda _, plans: action_penalty(plans)))
+        if config.smoothness_weight:
             previous = problem.previous
             self._terms.append(
-                (weights.smoothness_weight, lambda _, plans: smoothness_penalty(plans, previous))
+                (config.smoothness_weight, lambda _, plans: smoothness_penalty(plans, previous))
             )
 
     def __call__(self, plans: Tensor) -> Tensor:
         """Costs (B, N) of plans (B, N, H, K, A)."""
-        weights = self._config.cost
         imagined = self._imagine(plans)
         cost = aggregate_energy(
             self.energy(imagined),
-            weights.aggregate,
-            time_penalty=weights.time_penalty,
-            path_weight=weights.path_weight,
-            executed=self._config.executed_blocks,
+            self._config.aggregate,
+            time_penalty=self._config.time_penalty,
+            path_weight=self._config.path_weight,
+            executed=self._executed,
         )
         for weight, term in self._terms:
             cost = cost + weight * term(imagined, plans)
@@ -115,12 +113,12 @@ class PlanCost:
 
     def energy(self, imagined: Tensor) -> Tensor:
         """Weighted energy (B, N, H) of imagined latents (B, N, H, P, D), in its unit."""
-        weights, parts = self._config.cost, []
-        if weights.latent_weight:
-            energy = goal_energy(imagined, self._goal, weights.energy) / self._unit
-            parts.append(weights.latent_weight * energy)
+        config, parts = self._config, []
+        if config.latent_weight:
+            energy = goal_energy(imagined, self._goal, config.energy) / self._unit
+            parts.append(config.latent_weight * energy)
         if self._state is not None:
-            parts.append(weights.decoded_weight * self._state(imagined))
+            parts.append(config.decoded_weight * self._state(imagined))
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
 
