@@ -17,17 +17,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.models import Decisions, make_untrained, open_trained
 from benchmarks.timing import Measurement, Timing, beside, clocked, in_turns, run, show
 from goalsight.agent import AgentConfig
-from goalsight.agent.settings import agent_config
+from goalsight.agent.config import agent_config
 from goalsight.checkpoint import Checkpoint
 from goalsight.errors import UserError
-from goalsight.models.imagination import StepByStep
+from goalsight.models.rollout import StepByStep
 from goalsight_planners import PLANNERS
 
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
     "once": {},
     "bfloat16": {"precision": "bfloat16"},
-    "compile": {"execution": "compile"},
+    "compile": {"compile": True},
 }
 """How a search is run, as settings of an agent: `plain` imagines every step of every plan from
 scratch, `once`, with nothing done twice, is what an agent does by default."""
@@ -41,7 +41,7 @@ class Row:
     size: str
     """Of the model, or the checkpoint's name."""
     who: str
-    """What decides: a planner, the actor, or both."""
+    """What decides: a planner, the actor, or both (`hybrid`)."""
     way: str
     """Of `WAYS`."""
     timing: Timing
@@ -62,7 +62,7 @@ def deciding(
     *,
     size: str = "tiny",
     checkpoint: str | None = None,
-    who: str = "cem,icem,mppi,random_shooting,actor,both",
+    who: str = "cem,icem,mppi,random_shooting,actor,hybrid",
     ways: str = "plain,once",
     settings: str = "",
     batch: int = 64,
@@ -92,7 +92,7 @@ def deciding(
         json: print JSON for a machine to read.
 
     Example:
-        python -m benchmarks.deciding --who cem,icem --settings samples=300,iterations=10
+        python -m benchmarks.deciding --who cem --settings planner.samples=300,planner.iterations=10
     """
     if batch < 0:
         raise UserError(f"--batch must be at least 0, got {batch}")
@@ -129,7 +129,7 @@ def make_config(who: str, settings: str = "") -> AgentConfig:
     Raises:
         UserError: if there is no such planner or mode, or a setting does not fit.
     """
-    return agent_config(f"{'planner' if who in PLANNERS else 'mode'}={who},{settings}")
+    return agent_config(f"{'planner.kind' if who in PLANNERS else 'mode'}={who},{settings}")
 
 
 def measure(

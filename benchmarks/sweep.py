@@ -27,7 +27,7 @@ import yaml
 from benchmarks.planners.table import budgeted
 from benchmarks.timing import in_one_line
 from goalsight.agent import Agent
-from goalsight.agent.settings import agent_config
+from goalsight.agent.config import agent_config
 from goalsight.benchmark import Manifest, Results, SuccessRate, find_manifest, load_manifest
 from goalsight.benchmark.paired import compare_runs, verdict
 from goalsight.benchmark.results import RowResult, load_results
@@ -103,8 +103,8 @@ def _on_budget(planner: str, evaluations: int) -> str:
     config = budgeted(planner, evaluations, HORIZON, BLOCK)
     names = {field.name for field in fields(config)}
     numbers = ("samples", "iterations", "elites", "keep_elites")
-    chosen = [f"{name}={getattr(config, name)}" for name in numbers if name in names]
-    return ",".join(["mode=search", f"planner={planner}", *chosen])
+    chosen = [f"planner.{name}={getattr(config, name)}" for name in numbers if name in names]
+    return ",".join(["mode=search", f"planner.kind={planner}", *chosen])
 
 
 def agent_of(sweep: Sweep, switch: Switch, tier: str) -> Agent | str:

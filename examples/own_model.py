@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from goalsight.agent import Agent
-from goalsight.agent.settings import agent_config
+from goalsight.agent.config import agent_config
 from goalsight.benchmark.rows import PlayerSpec
 from goalsight.checkpoint import Checkpoint
 from goalsight.models import WorldModel, WorldModelConfig

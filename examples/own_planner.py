@@ -17,17 +17,17 @@ import torch
 from torch import Tensor
 
 from goalsight.agent import Agent
-from goalsight.agent.settings import agent_config
+from goalsight.agent.config import agent_config
 from goalsight.benchmark.rows import PlayerSpec
 from goalsight.errors import UserError
 from goalsight_planners import PLANNERS, Bounds, Cost, IterationStats, Plan, SearchConfig, Stop
-from goalsight_planners.limits import Projection
+from goalsight_planners.base import Projection
 from goalsight_planners.registry import Entry
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClimbConfig(SearchConfig):
-    """How hard to climb; each field is a setting, `--settings spread=0.3`."""
+    """How hard to climb; each field is a setting, `--settings planner.spread=0.3`."""
 
     spread: float = 0.7
     """Standard deviation of the first iteration, action units; each has 0.7 of the one before."""
@@ -83,5 +83,5 @@ def player(spec: PlayerSpec) -> Agent:
     """What `goalsight bench --player own_planner:player` calls."""
     if spec.checkpoint is None:
         raise UserError("own_planner needs a model to plan with: add --checkpoint RUN")
-    config = agent_config(f"planner=climb,{spec.settings}")
+    config = agent_config(f"planner.kind=climb,{spec.settings}")
     return Agent.load(spec.checkpoint, config=config, device=spec.device, memory=spec.memory)

@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 
 from goalsight.agent import Agent
-from goalsight.agent.settings import agent_config
+from goalsight.agent.config import agent_config
 from goalsight.benchmark.tasks import task_of
 from goalsight.environments import Env, make_env
 from goalsight.errors import UserError
@@ -138,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=150, help="control steps")
     parser.add_argument("--hz", type=float, default=10.0, help="control steps a second")
     parser.add_argument("--deadline-ms", type=float, default=80.0, help="time for a decision [ms]")
-    parser.add_argument("--settings", default="", help="of the agent, such as samples=1000")
+    parser.add_argument("--settings", default="", help="of the agent, such as planner.samples=1000")
     parser.add_argument("--seed", type=int, default=0, help="of start, goal and search")
     parser.add_argument("--device", default="cpu", help="to plan on")
     parser.add_argument("--threads", type=int, default=1, help="of PyTorch")

@@ -42,13 +42,13 @@ TASKS = {
         env="gymnasium_robotics:FetchReach-v4",
         collect="--episodes 200 --steps 50 --fast-render",
         train="--config tiny",
-        bench="--pairs 50 --budget 50 --rows random,hold,expert,agent",
+        bench="--pairs 50 --budget 50 --rows random,zero,expert,agent",
     ),
     "fetch-push": Task(
         env="gymnasium_robotics:FetchPush-v4",
         collect="--episodes 240 --steps 50 --fast-render",
         train="--config tiny",
-        bench="--pairs 50 --budget 50 --rows random,hold,agent",
+        bench="--pairs 50 --budget 50 --rows random,zero,agent",
     ),
     "ogbench-cube": Task(
         env="ogbench:cube-single-v0",

@@ -63,7 +63,7 @@ class Recipe:
     steps: tuple[Step, ...]
     """In order."""
     agent: dict[str, Any]
-    """How it plans unless told otherwise, see `goalsight.agent.settings`."""
+    """How it plans unless told otherwise, see `goalsight.agent.config`."""
 
 
 @dataclass(kw_only=True)

@@ -110,7 +110,7 @@ def write_suite(run: Path, pages: Sequence[Path] = PAGES, place: str = "") -> li
     return written
 
 
-FLOORS = ("random", "hold", "expert")
+FLOORS = ("random", "zero", "expert")
 """Rows of no model: a line below the README's table."""
 
 

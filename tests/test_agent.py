@@ -40,7 +40,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def agent(saved: Path) -> Agent:
-    return Agent.load(saved, config=CONFIG)
+    return Agent.from_pretrained(saved, config=CONFIG)
 
 
 def picture(seed: int, size: int = SIZE) -> Pixels:
@@ -64,14 +64,14 @@ def test_an_agent_knows_what_it_was_made_of(saved: Path, agent: Agent) -> None:
     assert (agent.image_size, agent.frameskip, agent.action_dim) == (SIZE, K, A)
     assert agent.labels_used == agent.card["labels_used"] == ["cube_pos"]
     assert agent.checkpoint_sha256 == agent.card["sha256"]["model.safetensors"]
-    assert Agent.load(saved.parent).checkpoint_sha256 == agent.checkpoint_sha256
+    assert Agent.from_pretrained(saved.parent).checkpoint_sha256 == agent.checkpoint_sha256
     with pytest.raises(CheckpointError, match="no checkpoint 'nowhere'"):
         Agent.load("nowhere")
 
 
 def test_action_blocks_are_as_long_as_the_checkpoint_says(saved: Path) -> None:
     config = AgentConfig(planner=CEMConfig(block=K + 4))
-    assert Agent.load(saved, config=config).config.planner.block == K
+    assert Agent.from_pretrained(saved, config=config).config.planner.block == K
 
 
 def test_before_its_first_goal_an_agent_says_what_to_call(agent: Agent) -> None:
@@ -83,7 +83,6 @@ def test_before_its_first_goal_an_agent_says_what_to_call(agent: Agent) -> None:
 @pytest.mark.parametrize(
     ("wrong", "came"),
     [
-        (picture(0, 48), "got uint8 (48, 48, 3)"),
         (picture(0)[..., :1], "got uint8 (32, 32, 1)"),
         (picture(0).transpose(2, 0, 1), "got uint8 (3, 32, 32)"),
         (picture(0) / 255.0, "got float64 (32, 32, 3)"),
@@ -92,7 +91,7 @@ def test_before_its_first_goal_an_agent_says_what_to_call(agent: Agent) -> None:
 def test_a_picture_of_another_kind_is_refused_with_what_came(
     agent: Agent, wrong: Any, came: str
 ) -> None:
-    message = re.escape(f"this agent sees uint8 pictures of (32, 32, 3), {came}")
+    message = re.escape(f"this agent sees uint8 pictures of (H, W, 3), {came}")
     with pytest.raises(ValueError, match=message):
         agent.reset(wrong, 0)
     agent.reset(picture(0), 0)
@@ -134,13 +133,15 @@ def test_between_two_decisions_it_does_not_look(agent: Agent) -> None:
 
 def test_the_same_seed_gives_the_same_actions_whatever_was_before(saved: Path) -> None:
     """A second agent, and one that was in the middle of a plan for another goal."""
-    agent = Agent.load(saved, config=CONFIG)
+    agent = Agent.from_pretrained(saved, config=CONFIG)
     steps = 2 * period(agent) + 1
     first = drive(agent, steps, seed=5)
     drive(agent, period(agent) + 1, seed=6, goal=101)
     np.testing.assert_array_equal(drive(agent, steps, seed=5), first)
     torch.manual_seed(99)
-    np.testing.assert_array_equal(drive(Agent.load(saved, config=CONFIG), steps, seed=5), first)
+    np.testing.assert_array_equal(
+        drive(Agent.from_pretrained(saved, config=CONFIG), steps, seed=5), first
+    )
 
 
 def test_another_seed_or_another_goal_gives_other_actions(agent: Agent) -> None:
@@ -182,7 +183,7 @@ def test_more_search_finds_plans_that_cost_no_more(saved: Path) -> None:
     costs = []
     for samples in (16, 512):
         planner = CEMConfig(horizon=3, samples=samples, iterations=4, elites=8)
-        agent = Agent.load(saved, config=AgentConfig(planner=planner))
+        agent = Agent.from_pretrained(saved, config=AgentConfig(planner=planner))
         drive(agent, 1)
         assert agent.last_plan is not None
         costs.append(float(agent.last_plan.cost))
@@ -195,7 +196,7 @@ def test_more_search_finds_plans_that_cost_no_more(saved: Path) -> None:
         ({"replan": 0}, r"replan must be in \[1, .*got 0"),
         ({"replan": 1000}, r"replan must be in \[1, .*got 1000"),
         ({"replan": -1}, r"replan must be in \[1, .*got -1"),
-        ({"trust": -1.0}, "trust must be >= 0, got -1.0"),
+        ({"action_bound_sigmas": -1.0}, "action_bound_sigmas must be >= 0, got -1.0"),
     ],
 )
 def test_a_config_out_of_range_is_refused_by_name(values: dict[str, Any], message: str) -> None:
@@ -216,8 +217,10 @@ def test_a_block_of_delay_is_worth_the_same_in_latents_of_any_scale(
 ) -> None:
     card = {"statistics": {"latent": {"variance": 4.0}}}
     save_checkpoint(tmp_path / "wide", load_checkpoint(saved).model, card)
-    plain = Agent.load(saved, config=replace(CONFIG, cost=CostConfig(delay=0.4)))
-    scaled = Agent.load(tmp_path / "wide", config=replace(CONFIG, cost=CostConfig(delay=0.1)))
+    plain = Agent.from_pretrained(saved, config=replace(CONFIG, cost=CostConfig(time_penalty=0.4)))
+    scaled = Agent.load(
+        tmp_path / "wide", config=replace(CONFIG, cost=CostConfig(time_penalty=0.1))
+    )
     assert np.array_equal(drive(plain, 1), drive(scaled, 1))
     assert plain.last_plan is not None
     assert scaled.last_plan is not None

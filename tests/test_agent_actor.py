@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,21 +12,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalsight.agent import ActorUse, Agent, AgentConfig
-from goalsight.agent.actor import Scene, Unlikely, propose, time_left
-from goalsight.agent.deciding import Decider, commit
-from goalsight.agent.settings import agent_config
+from goalsight.agent import ActorUse, Agent, AgentConfig, CostConfig
+from goalsight.agent.agent import Episode
+from goalsight.agent.config import agent_config
+from goalsight.agent.cost import ActorNLL, PlanningProblem
+from goalsight.agent.proposals import propose, time_left, with_hysteresis
 from goalsight.checkpoint import Checkpoint
 from goalsight.errors import CheckpointError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.actor import Actor
-from goalsight_planners import CEMConfig, Plan, SearchConfig
+from goalsight_planners import CEMConfig, Cost, Plan, SearchConfig
 
 SIZE, K, A, H, Q = 32, 3, 2, 3, 2
 PROPRIO = np.zeros(Q, np.float32)
 SEARCH = CEMConfig(horizon=H, samples=24, iterations=3, elites=4)
 USE = ActorUse(proposals=3, time_to_goal=12, least_time=3)
-BASE = AgentConfig(planner=SEARCH, actor=USE, trust=100.0)
+BASE = AgentConfig(planner=SEARCH, actor=USE, action_bound_sigmas=100.0)
 ACTOR = {"width": 16, "depth": 1, "furthest": 20}
 
 
@@ -69,14 +71,14 @@ def streams(*seeds: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
-def scene_of(model: WorldModel, problems: int = 2, frames: int = 1) -> Scene:
+def problem_of(model: WorldModel, problems: int = 2, frames: int = 1) -> PlanningProblem:
     generator = torch.Generator().manual_seed(3)
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(problems, *shape, generator=generator)
 
     grid = (model.patches, model.latent_dim)
-    return Scene(
+    return PlanningProblem(
         latents=normal(frames, *grid),
         goal=normal(*grid),
         past=normal(frames - 1, K, A).clamp(-1, 1) if frames > 1 else None,
@@ -85,7 +87,7 @@ def scene_of(model: WorldModel, problems: int = 2, frames: int = 1) -> Scene:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"mode": "actor"}, {"mode": "both"}, {"actor": ActorUse(likelihood=0.1)}]
+    "changes", [{"mode": "actor"}, {"mode": "hybrid"}, {"cost": CostConfig(actor_nll_weight=0.1)}]
 )
 def test_without_an_actor_in_the_model_one_line_says_how_to_get_one(
     changes: dict[str, Any],
@@ -120,7 +122,7 @@ def frames(seed: int) -> Tensor:
 
 
 def test_decisions_may_come_in_the_middle_of_a_block() -> None:
-    for mode in ("actor", "search", "both"):
+    for mode in ("actor", "search", "hybrid"):
         agent = agent_of(mode=mode, replan_steps=2)
         agent.reset(picture(100), 0)
         decided = []
@@ -141,23 +143,23 @@ def test_a_proposed_plan_acts_at_what_the_model_imagines_of_it(context: int, pro
     model = model_of(
         encoder="conv-grid", predictor="transformer", context=context, proprio_dim=proprio
     )
-    actor, scene = actor_in(model), scene_of(model, frames=context)
-    plans = propose(model, actor, scene, streams(0, 1), time=8, horizon=H, samples=2)
+    actor, problem = actor_in(model), problem_of(model, frames=context)
+    plans = propose(model, actor, problem, streams(0, 1), time=8, horizon=H, samples=2)
     assert plans.shape == (2, 3, H, K, A)
     with torch.no_grad():
-        imagined = model.rollout(scene.latents, plans, scene.past, scene.proprio)
-        now = torch.cat([scene.latents[:, -1:], imagined[:, 0, :-1]], dim=1)
+        imagined = model.rollout(problem.latents, plans, problem.past, problem.proprio)
+        now = torch.cat([problem.latents[:, -1:], imagined[:, 0, :-1]], dim=1)
         for step, left in enumerate((8.0, 5.0, 3.0)):  # at least one block
-            block = actor.act(now[:, step], scene.goal, torch.tensor(left))
+            block = actor.act(now[:, step], problem.goal, torch.tensor(left))
             torch.testing.assert_close(plans[:, 0, step], block, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(plans[:, 1], plans[:, 2])
 
 
 def test_what_is_proposed_to_a_problem_depends_on_it_alone() -> None:
     model = model_of()
-    actor, scene = actor_in(model), scene_of(model, problems=3)
-    together = propose(model, actor, scene, streams(4, 5, 6), time=9, horizon=H, samples=4)
-    one = Scene(latents=scene.latents[1:2], goal=scene.goal[1:2])
+    actor, problem = actor_in(model), problem_of(model, problems=3)
+    together = propose(model, actor, problem, streams(4, 5, 6), time=9, horizon=H, samples=4)
+    one = PlanningProblem(latents=problem.latents[1:2], goal=problem.goal[1:2])
     alone = propose(model, actor, one, streams(5), time=9, horizon=H, samples=4)
     torch.testing.assert_close(together[1:2], alone, atol=1e-5, rtol=1e-4)
 
@@ -173,25 +175,32 @@ class Asked:
         return plans.square().mean(dim=(2, 3, 4))
 
 
+class Told(Agent):
+    """Chooses plans by a cost that it is told."""
+
+    told: Cost
+
+    def _scored(self, cost: Cost, streams: Sequence[torch.Generator]) -> Cost:
+        return self.told
+
+
 def decide(config: AgentConfig, warm: Tensor | None = None, problems: int = 2) -> tuple[Any, Asked]:
-    model = model_of()
-    planner = replace(config.planner, block=K)
-    decider = Decider(model, replace(config, planner=planner), "name", 1.0)
-    cost, scene = Asked(), scene_of(model, problems)
-    ones = torch.ones(A)
-    plan = decider.plan(scene, cost, warm, (-ones, ones), streams(*range(problems)))
-    return plan, cost
+    model, cost = model_of(), Asked()
+    agent = Told(Checkpoint(model, model.config, {}, "0" * 64), config=config)
+    agent.told, problem = cost, problem_of(model, problems)
+    episode = Episode(problem.goal[None], streams(*range(problems)), warm=warm)
+    return agent._plan(problem, episode, None), cost
 
 
 @pytest.mark.parametrize("action_mode", ["free", "repeat"])
 def test_the_actors_plans_and_the_rest_of_the_last_are_candidates(action_mode: Any) -> None:
     model = model_of()
     own = propose(
-        model, actor_in(model), scene_of(model), streams(0, 1), time=12, horizon=H, samples=3
+        model, actor_in(model), problem_of(model), streams(0, 1), time=12, horizon=H, samples=3
     )
     warm = torch.full((2, H, K, A), 0.77)
     search = replace(SEARCH, action_mode=action_mode)
-    plan, cost = decide(replace(BASE, mode="both", planner=search), warm)
+    plan, cost = decide(replace(BASE, mode="hybrid", planner=search), warm)
     held = own if action_mode == "free" else own.mean(3, keepdim=True).expand_as(own)
     first = cost.plans[0]
     torch.testing.assert_close(first[:, :4], held)
@@ -205,7 +214,7 @@ def test_the_actors_plans_and_the_rest_of_the_last_are_candidates(action_mode: A
 @pytest.mark.parametrize("planner", ["icem", "mppi", "random_shooting"])
 def test_every_planner_takes_proposals(planner: str) -> None:
     config = agent_config(
-        f"planner={planner},mode=both,samples=24,elites=8,iterations=2,proposals=3"
+        f"planner.kind={planner},mode=hybrid,planner.samples=24,planner.elites=8,planner.iterations=2,actor.proposals=3"
     )
     plan, cost = decide(replace(config, planner=replace(config.planner, horizon=H)))
     assert plan.actions.shape == (2, H, K, A)
@@ -213,13 +222,13 @@ def test_every_planner_takes_proposals(planner: str) -> None:
 
 
 def test_the_same_seed_gives_the_same_actions_in_every_mode() -> None:
-    for mode in ("actor", "both"):
+    for mode in ("actor", "hybrid"):
         agent = agent_of(mode=mode)
         first = drive(agent, 3 * K, seed=5)
         drive(agent, 2, seed=6)
         np.testing.assert_array_equal(drive(agent, 3 * K, seed=5), first)
         np.testing.assert_array_equal(drive(agent_of(mode=mode), 3 * K, seed=5), first)
-    assert not np.array_equal(drive(agent_of(mode="both"), K, seed=6), first[:K])
+    assert not np.array_equal(drive(agent_of(mode="hybrid"), K, seed=6), first[:K])
 
 
 def test_time_runs_out_and_then_stands_still() -> None:
@@ -242,18 +251,18 @@ def test_a_plan_is_kept_unless_the_new_one_is_better_by_more_than_its_doubt() ->
     """Costs .16 new and .25 old; elites' costs differ by .01 in one problem, by .3 in the other."""
     new = plan_of([0.4, 0.4], [[0.16**0.5, 0.18**0.5], [0.0, 0.6**0.5]])
     old = torch.full((2, 1, 1, 1), 0.5)
-    chosen, kept = commit(new, old, Asked(), margin=1.0)
-    assert kept.tolist() == [False, True]
+    chosen = with_hysteresis(new, old, Asked(), margin=1.0)
     assert chosen.actions.flatten().tolist() == pytest.approx([0.4, 0.5])
     assert chosen.cost.tolist() == pytest.approx([0.16, 0.25])
     assert chosen.evaluations == 7 + 3
-    assert not commit(new, None, Asked(), margin=1.0)[1].any()
-    assert not commit(new, old / 0, Asked(), margin=1.0)[1].any()  # an impossible old plan
+    assert with_hysteresis(new, None, Asked(), margin=1.0) is new
+    impossible = with_hysteresis(new, old / 0, Asked(), margin=1.0)
+    assert torch.equal(impossible.actions, new.actions)
 
 
-def test_an_agent_that_commits_swaps_its_plan_less() -> None:
+def test_an_agent_with_hysteresis_swaps_its_plan_less() -> None:
     """At a margin no plan can pass it executes its first one to the end."""
-    free, bound = agent_of(), agent_of(commitment=1e6)
+    free, bound = agent_of(), agent_of(hysteresis=1e6)
     both = [drive(agent, H * K) for agent in (free, bound)]
     np.testing.assert_array_equal(both[0][:K], both[1][:K])
     bound.reset(picture(100), 0)
@@ -266,18 +275,18 @@ def test_an_agent_that_commits_swaps_its_plan_less() -> None:
 
 def test_a_plan_that_the_actor_would_make_is_the_likelier_one() -> None:
     model = model_of()
-    actor, scene = actor_in(model), scene_of(model)
-    own = propose(model, actor, scene, streams(0, 1), time=12, horizon=H)
+    actor, problem = actor_in(model), problem_of(model)
+    own = propose(model, actor, problem, streams(0, 1), time=12, horizon=H)
     plans = torch.cat([own, torch.ones_like(own), -torch.ones_like(own)], dim=1)
     with torch.no_grad():
-        doubt = Unlikely(actor, scene, 12)(model.rollout(scene.latents, plans), plans)
+        doubt = ActorNLL(actor, problem, 12)(model.rollout(problem.latents, plans), plans)
     assert doubt.shape == (2, 3)
     assert (doubt[:, :1] < doubt[:, 1:]).all()
-    plain, careful = (agent_of(actor=replace(USE, likelihood=weight)) for weight in (0.0, 10.0))
+    plain, careful = (agent_of(cost=CostConfig(actor_nll_weight=weight)) for weight in (0.0, 10.0))
     assert not np.array_equal(drive(plain, K), drive(careful, K))
 
 
 def test_a_search_config_alone_has_no_spread_to_fix() -> None:
     planner = SearchConfig(horizon=H, samples=8, elites=2)
-    plan, _ = decide(AgentConfig(planner=planner, mode="both", actor=USE))
+    plan, _ = decide(AgentConfig(planner=planner, mode="hybrid", actor=USE))
     assert plan.actions.shape == (2, H, K, A)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from goalsight.agent import ActorUse, Agent, AgentConfig, ShuffledAgent
+from goalsight.agent import ActorUse, Agent, AgentConfig, CostConfig, ShuffledAgent
 from goalsight.checkpoint import Checkpoint
 from goalsight.memory import Memory
 from goalsight.models import WorldModel, WorldModelConfig
@@ -45,7 +45,7 @@ def agent_of(
             torch.nn.init.normal_(weight, std=0.05)
     spread = float(seen(model, range(12)).flatten(0, 1).var(0).mean())
     card = {"statistics": {"latent": {"variance": spread}}}  # so that costs are around 1
-    made = AgentConfig(planner=SEARCH, actor=USE, trust=100.0)
+    made = AgentConfig(planner=SEARCH, actor=USE, action_bound_sigmas=100.0)
     checkpoint = Checkpoint(model, config, card, "0" * 64)
     return kind(checkpoint, "name", replace(made, **changes), memory)
 
@@ -68,11 +68,11 @@ def seen(model: WorldModel, seeds: range) -> Tensor:
     [
         (Agent, {"mode": "search"}, {}),
         (Agent, {"mode": "actor"}, {}),
-        (Agent, {"mode": "both"}, {}),
-        (Agent, {"mode": "both", "actor": replace(USE, likelihood=0.1)}, LOOKS_BACK),
+        (Agent, {"mode": "hybrid"}, {}),
+        (Agent, {"mode": "hybrid", "cost": CostConfig(actor_nll_weight=0.1)}, LOOKS_BACK),
         (ShuffledAgent, {"mode": "search"}, {}),
     ],
-    ids=["search", "actor", "both", "both-looking-back", "shuffled"],
+    ids=["search", "actor", "hybrid", "hybrid-looking-back", "shuffled"],
 )
 @torch.inference_mode()
 def test_each_of_100_problems_is_planned_as_by_an_agent_that_has_it_alone(
@@ -117,7 +117,9 @@ def recorded(agent: Agent) -> Memory:
 @torch.inference_mode()
 def test_sub_goals_of_many_problems_are_those_of_each_alone() -> None:
     memory = recorded(agent_of({}))
-    agent = agent_of({"subgoals": replace(AgentConfig().subgoals, near=3.0, aim_blocks=2)}, memory)
+    agent = agent_of(
+        {"subgoals": replace(AgentConfig().subgoals, match_radius=3.0, aim_blocks=2)}, memory
+    )
     latents, goals = memory.latents[:20:2, None], memory.latents[15::18][:10]
     together = agent.plan(latents, goals=goals, streams=streams(range(10)))
     without = agent_of({}).plan(latents, goals=goals, streams=streams(range(10)))
@@ -128,9 +130,9 @@ def test_sub_goals_of_many_problems_are_those_of_each_alone() -> None:
         assert torch.equal(alone.actions, together.actions[mine])
 
 
-@pytest.mark.parametrize("mode", ["search", "actor", "both"])
+@pytest.mark.parametrize("mode", ["search", "actor", "hybrid"])
 def test_planning_for_others_leaves_an_agents_own_episode_as_it_is(mode: str) -> None:
-    agent = agent_of({"mode": mode, "commitment": 0.0 if mode == "actor" else 0.5})
+    agent = agent_of({"mode": mode, "hysteresis": 0.0 if mode == "actor" else 0.5})
     driven = []
     for others in (False, True):
         agent.reset(picture(0), seed=3)
@@ -158,18 +160,16 @@ def test_goals_and_streams_that_do_not_fit_the_problems_are_refused() -> None:
 
 @torch.inference_mode()
 def test_the_cost_of_an_agent_is_what_its_plan_was_chosen_by() -> None:
-    """Weights of patches and the actor's doubt included: one way to make it."""
+    """The actor's doubt included: one way to make it."""
     changes: dict[str, Any] = {
-        "actor": replace(USE, likelihood=0.5),
-        "cost": replace(AgentConfig().cost, region="change", smoothness=0.1),
+        "cost": CostConfig(actor_nll_weight=0.5, smoothness_weight=0.1),
     }
     agent = agent_of(changes, encoder="conv-grid", predictor="transformer")
     latents = seen(agent.model, range(7, 8))
     agent.reset(picture(0), seed=0)
-    agent.look(latents, picture(7))
+    agent.look(latents)
     plan = agent.plan(latents)
     agent.reset(picture(0), seed=0)
-    agent.look(latents, picture(7))
-    assert agent.patch_weights is not None
+    agent.look(latents)
     cost = agent.cost(latents)(plan.actions[:, None])
     torch.testing.assert_close(cost[:, 0], plan.cost, atol=1e-5, rtol=1e-5)

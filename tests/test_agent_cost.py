@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from goalsight.agent import Agent, AgentConfig, CostConfig
-from goalsight.agent.cost import PlanCost
+from goalsight.agent.cost import PlanCost, PlanningProblem
 from goalsight.checkpoint import Checkpoint
 from goalsight.energies import action_penalty, arrival_cost, goal_energy, smoothness_penalty
-from goalsight.errors import CheckpointError, UserError
+from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.probe import ProbeHead
-from goalsight.models.imagination import Imagination
+from goalsight.models.rollout import Imagination
 
 VARIABLES = {"state.cube_pos": {"width": 2, "unit": "m"}, "proprio.ee_x": {"width": 1, "unit": "m"}}
 PLANS = torch.randn(2, 4, 3, 2, 2, generator=torch.Generator().manual_seed(5)).clamp(-1, 1)
@@ -39,20 +38,18 @@ class Dreamer(WorldModel):
         return imagination
 
 
-def dreamer(*, probe: bool = False, grid: bool = False) -> Dreamer:
-    kind: dict[str, Any] = {"encoder": "conv-grid", "predictor": "grid"} if grid else {}
+def dreamer(*, probe: bool = False) -> Dreamer:
     heads = {"probe": {"variables": VARIABLES, "kind": "linear"}} if probe else {}
-    config = WorldModelConfig(image_size=32, action_dim=2, frameskip=2, heads=heads, **kind)
-    patches, dim = (4, 32) if grid else (1, 64)
-    dream = torch.randn(2, 4, 3, patches, dim, generator=torch.Generator().manual_seed(0))
+    config = WorldModelConfig(image_size=32, action_dim=2, frameskip=2, heads=heads)
+    dream = torch.randn(2, 4, 3, 1, 64, generator=torch.Generator().manual_seed(0))
     return Dreamer(config, dream).eval()
 
 
-def cost_of(model: Dreamer, terms: CostConfig, **more: Any) -> Tensor:
+def cost_of(model: Dreamer, terms: CostConfig, previous: Tensor | None = None) -> Tensor:
     """(2, 4) costs of `PLANS` in a problem whose goals are the first of what is imagined."""
-    latents = model._dream[:, :1, 0]
-    config = AgentConfig(cost=terms, replan=2)
-    return PlanCost(model, latents, goals(model), config, latent_variance=4.0, **more)(PLANS)
+    latents, goal = model._dream[:, :1, 0], goals(model)
+    problem = PlanningProblem(latents=latents, goal=goal, previous=previous)
+    return PlanCost(model, problem, terms, latent_variance=4.0, executed=2)(PLANS)
 
 
 def goals(model: Dreamer) -> Tensor:
@@ -80,18 +77,9 @@ def test_distances_and_aggregates_are_those_that_were_chosen() -> None:
 def test_penalties_are_added_by_their_weights() -> None:
     model, previous = dreamer(), torch.ones(2, 2)
     plain = cost_of(model, CostConfig())
-    terms = CostConfig(action=0.5, smoothness=0.25)
+    terms = CostConfig(action_weight=0.5, smoothness_weight=0.25)
     wanted = plain + 0.5 * action_penalty(PLANS) + 0.25 * smoothness_penalty(PLANS, previous)
     torch.testing.assert_close(cost_of(model, terms, previous=previous), wanted)
-
-
-def test_only_patches_with_weight_count() -> None:
-    model = dreamer(grid=True)
-    terms = CostConfig(aggregate="final")
-    weights = torch.tensor([0.0, 1.0, 0.0, 0.0])
-    found = cost_of(model, terms, weights=weights)
-    wanted = goal_energy(model._dream[..., 1:2, :], goals(model)[:, 1:2])[..., -1] / 4.0
-    torch.testing.assert_close(found, wanted)
 
 
 @torch.no_grad()
@@ -110,11 +98,11 @@ def test_the_decoded_state_counts_by_its_standardised_distance() -> None:
     off = (model._dream - goals(model)[:, None, None])[..., 0, :3] / 2.0
     by_axis = off.square()
     last = by_axis[..., -1, :]
-    terms = CostConfig(aggregate="final", latent=0.0, decoded=3.0)
+    terms = CostConfig(aggregate="final", latent_weight=0.0, decoded_weight=3.0)
     torch.testing.assert_close(cost_of(model, terms), 3.0 * last.mean(-1))
-    cube = replace(terms, variables="state.cube_pos")
+    cube = replace(terms, decoded_variables="state.cube_pos")
     torch.testing.assert_close(cost_of(model, cube), 3.0 * last[..., :2].mean(-1))
-    both = replace(cube, latent=0.5)
+    both = replace(cube, latent_weight=0.5)
     energy = goal_energy(model._dream, goals(model))[..., -1] / 4.0
     torch.testing.assert_close(cost_of(model, both), 0.5 * energy + 3.0 * last[..., :2].mean(-1))
 
@@ -126,13 +114,16 @@ def agent_of(model: Dreamer, terms: CostConfig) -> Agent:
 @pytest.mark.parametrize(
     ("probe", "terms", "message"),
     [
-        (False, CostConfig(decoded=1.0), "needs a checkpoint with a probe head.*goalsight head"),
+        (
+            False,
+            CostConfig(decoded_weight=1.0),
+            "needs a checkpoint with a probe head.*goalsight head",
+        ),
         (
             True,
-            CostConfig(decoded=1.0, variables="state.drawer"),
+            CostConfig(decoded_weight=1.0, decoded_variables="state.drawer"),
             "reads no 'state.drawer'; it reads state.cube_pos, proprio.ee_x",
         ),
-        (True, CostConfig(region="change"), "one latent for the whole picture"),
     ],
 )
 def test_a_cost_that_the_model_cannot_give_is_refused_when_the_agent_is_made(
@@ -140,8 +131,3 @@ def test_a_cost_that_the_model_cannot_give_is_refused_when_the_agent_is_made(
 ) -> None:
     with pytest.raises(UserError, match=message):
         agent_of(dreamer(probe=probe), terms)
-
-
-def test_a_model_without_a_grid_is_no_checkpoint_error_but_one_of_the_user() -> None:
-    assert not issubclass(UserError, CheckpointError)
-    agent_of(dreamer(grid=True), CostConfig(region="change"))

@@ -14,7 +14,7 @@ from goalsight.agent import Agent, AgentConfig
 from goalsight.checkpoint import Checkpoint
 from goalsight.errors import CheckpointError
 from goalsight.models import WorldModel, WorldModelConfig
-from goalsight.models.imagination import Imagination
+from goalsight.models.rollout import Imagination
 from goalsight_planners import CEMConfig
 
 SIZE, K, A, Q = 32, 2, 2, 3

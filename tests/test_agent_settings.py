@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from goalsight.agent import AgentConfig
-from goalsight.agent.settings import _parse, agent_config, settable
+from goalsight.agent.config import KIND, RENAMED, _parse, agent_config, settable
 from goalsight.errors import CheckpointError, UserError
 from goalsight_planners import PLANNERS, MPPIConfig
 
@@ -13,50 +13,68 @@ def test_no_text_is_the_default() -> None:
 
 
 def test_settings_of_agent_and_search_stand_side_by_side() -> None:
-    config = agent_config("samples=60, delay=0.1,action_mode=free,replan=2")
+    config = agent_config(
+        "planner.samples=60, cost.time_penalty=0.1,planner.action_mode=free,replan=2"
+    )
     assert (config.planner.samples, config.planner.elites) == (60, 6)
-    assert (config.cost.delay, config.planner.action_mode, config.replan) == (0.1, "free", 2)
+    assert (config.cost.time_penalty, config.planner.action_mode, config.replan) == (0.1, "free", 2)
 
 
 def test_a_planner_is_named_and_brings_its_own_settings() -> None:
-    config = agent_config("planner=mppi,temperature=0.2,samples=50")
+    config = agent_config("planner.kind=mppi,planner.temperature=0.2,planner.samples=50")
     assert isinstance(config.planner, MPPIConfig)
     assert (config.planner.temperature, config.planner.samples) == (0.2, 50)
 
 
 def test_settings_of_the_cost_and_of_the_sequence_go_by_their_own_names() -> None:
-    text = "energy=cosine,aggregate=prefix,trust=3,decoded=2,variables=a+b,patience=4"
+    text = (
+        "cost.energy=cosine,cost.aggregate=prefix,action_bound_sigmas=3,cost.decoded_weight=2,"
+        "cost.decoded_variables=a+b,sequence.patience=4"
+    )
     config = agent_config(text)
-    assert (config.cost.energy, config.cost.aggregate, config.trust) == ("cosine", "prefix", 3.0)
-    assert config.cost.decoded_variables == ("a", "b")
+    assert (config.cost.energy, config.cost.aggregate, config.action_bound_sigmas) == (
+        "cosine",
+        "prefix",
+        3.0,
+    )
+    assert config.cost.decoded_names == ("a", "b")
     assert config.sequence.patience == 4
-    assert agent_config("delay=0.02,running=0.02,trust=2,energy=l2") == AgentConfig()
+    assert (
+        agent_config(
+            "cost.time_penalty=0.02,cost.path_weight=0.02,action_bound_sigmas=2,cost.energy=l2"
+        )
+        == AgentConfig()
+    )
 
 
 CARD = {
     "agent": {
-        "settings": {"mode": "both", "samples": 64, "elites": 9, "init_std": 0.4, "reach": 0.5},
-        "modes": {"search": {"samples": 200}},
-        "tiers": {"far": {"time_to_goal": 110}},
+        "settings": {
+            "mode": "hybrid",
+            "planner": {"samples": 64, "elites": 9, "init_std": 0.4},
+            "actor": {"handover_distance": 0.5},
+        },
+        "modes": {"search": {"planner": {"samples": 200}}},
+        "tiers": {"far": {"actor": {"time_to_goal": 110}}},
     }
 }
 
 
 def test_a_card_says_how_its_model_plans_and_the_text_what_is_to_be_different() -> None:
-    told = agent_config("reach=0.1", CARD, tier="far")
-    assert (told.mode, told.planner.samples, told.planner.elites) == ("both", 64, 9)
-    assert (told.actor.reach, told.actor.time_to_goal) == (0.1, 110)
+    told = agent_config("actor.handover_distance=0.1", CARD, tier="far")
+    assert (told.mode, told.planner.samples, told.planner.elites) == ("hybrid", 64, 9)
+    assert (told.actor.handover_distance, told.actor.time_to_goal) == (0.1, 110)
     assert agent_config("", CARD, tier="near").actor.time_to_goal == 25
     assert agent_config("mode=search", CARD).planner.samples == 200
-    assert agent_config("mode=search,samples=50", CARD).planner.samples == 50
-    assert agent_config("samples=50", CARD).planner.elites == 5  # 9 were for 64
+    assert agent_config("mode=search,planner.samples=50", CARD).planner.samples == 50
+    assert agent_config("planner.samples=50", CARD).planner.elites == 5  # 9 were for 64
     assert agent_config("", {}) == AgentConfig()
 
 
 def test_another_planner_begins_at_its_own_defaults_not_at_the_cards_of_cem() -> None:
-    found = agent_config("planner=mppi", CARD)
+    found = agent_config("planner.kind=mppi", CARD)
     assert found.planner == MPPIConfig()
-    assert found.actor.reach == 0.5
+    assert found.actor.handover_distance == 0.5
 
 
 @pytest.mark.parametrize("said", [[], {"settings": 3}, {"tiers": {"far": 3}}, {"modes": []}])
@@ -65,13 +83,40 @@ def test_a_card_whose_settings_are_none_is_one_line(said: object) -> None:
         agent_config("", {"agent": said}, tier="far")
 
 
+OLD_CARD = {
+    "agent": {
+        "settings": {"mode": "both", "samples": 64, "elites": 9, "init_std": 0.4, "reach": 0.5},
+        "modes": {"search": {"samples": 200}},
+        "tiers": {"far": {"time_to_goal": 110}},
+    }
+}
+
+
+@pytest.mark.parametrize("text", ["", "mode=search", "actor.stuck_ratio=0.1"])
+def test_a_card_of_version_0_1_says_the_same_by_its_old_names(text: str) -> None:
+    for tier in ("near", "far"):
+        assert agent_config(text, OLD_CARD, tier=tier) == agent_config(text, CARD, tier=tier)
+
+
 @pytest.mark.parametrize("planner", PLANNERS)
-def test_no_two_settings_share_a_name(planner: str) -> None:
-    """They stand side by side in one line, whichever config they belong to."""
+def test_a_setting_is_the_way_to_its_field(planner: str) -> None:
     config = AgentConfig(planner=PLANNERS[planner].config())
-    names = [setting.path[-1] for setting in settable(config)]
-    assert len(set(names)) == len(names)
-    assert {"energy", "delay", "running", "trust", "samples", "switch"} <= set(names)
+    names = [setting.name for setting in settable(config)]
+    assert {"mode", "cost.time_penalty", "planner.samples", "sequence.switch"} <= set(names)
+    for setting in settable(config):
+        value: object = config
+        for part in setting.name.split("."):
+            value = getattr(value, part)
+        assert value == setting.default
+
+
+def test_every_old_name_leads_to_a_setting_there_is() -> None:
+    known = {
+        setting.name
+        for planner in PLANNERS.values()
+        for setting in settable(AgentConfig(planner=planner.config()))
+    }
+    assert set(RENAMED.values()) <= known | {KIND}
 
 
 @dataclass(frozen=True)
@@ -95,26 +140,33 @@ def test_a_switch_is_true_or_false_and_not_any_text_that_is_not_empty() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sample=3", "no agent setting 'sample'; there are: .*samples"),
-        ("samples=many", "samples takes int, got 'many'"),
+        ("planner.sample=3", "no agent setting 'planner.sample'; did you mean planner.samples"),
+        ("samlpes=3", "no agent setting 'samlpes'; did you mean planner.samples"),
+        ("quux=3", "no agent setting 'quux'; there are: .*planner.samples"),
+        ("samples=3", "agent setting samples=3 is written planner.samples=3 now"),
+        ("stall=0.2", "agent setting stall=0.2 is written actor.stuck_ratio=0.2 now"),
+        ("planner=mppi", "agent setting planner=mppi is written planner.kind=mppi now"),
+        ("mode=both", "mode=both is called mode=hybrid now"),
+        ("execution=compile", "execution=compile is written compile=true now"),
+        ("macro=true", "agent setting macro is gone"),
+        ("planner.samples=many", "samples takes int, got 'many'"),
         ("replan=9", "replan must be in"),
-        ("block=3", "no agent setting 'block'"),
-        ("energy=l3", "energy must be one of l2, l1, cosine, got 'l3'"),
-        ("aggregate=mean", "aggregate must be one of arrival, final, sum, prefix"),
-        ("region=left", "region must be one of all, change, got 'left'"),
-        ("delay=-1", "delay must be >= 0, got -1.0"),
-        ("running=nan", "running must be >= 0, got nan"),
-        ("smoothness=-0.5", "smoothness must be >= 0, got -0.5"),
-        ("latent=0", "latent, decoded and distance are all 0"),
-        ("variables=state.cube_pos", "need a weight: set decoded above 0"),
-        ("switch=1", r"switch must be in \[0, 1\), got 1.0"),
-        ("patience=-1", "patience must be >= 0, got -1"),
-        ("planner=best", "no planner 'best'; there are: cem, icem"),
+        ("planner.block=3", "no agent setting 'planner.block'"),
+        ("cost.energy=l3", "energy must be one of l2, l1, cosine, got 'l3'"),
+        ("cost.aggregate=mean", "aggregate must be one of arrival, final, sum, prefix"),
+        ("cost.time_penalty=-1", "time_penalty must be >= 0, got -1.0"),
+        ("cost.path_weight=nan", "path_weight must be >= 0, got nan"),
+        ("cost.smoothness_weight=-0.5", "smoothness_weight must be >= 0, got -0.5"),
+        ("cost.latent_weight=0", "latent_weight and decoded_weight are both 0"),
+        ("cost.decoded_variables=state.cube_pos", "need a weight: set decoded_weight above 0"),
+        ("sequence.switch=1", r"switch must be in \[0, 1\), got 1.0"),
+        ("sequence.patience=-1", "patience must be >= 0, got -1"),
+        ("planner.kind=best", "no planner 'best'; there are: cem, icem"),
         (
-            "planner=adam",
+            "planner.kind=adam",
             "planner adam is a benchmark now, see benchmarks/README.md; there are: cem",
         ),
-        ("planner=cem,temperature=1", "no agent setting 'temperature'"),
+        ("planner.kind=cem,planner.temperature=1", "no agent setting 'planner.temperature'"),
     ],
 )
 def test_what_does_not_fit_is_one_line(text: str, message: str) -> None:

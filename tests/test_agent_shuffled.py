@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from goalsight.agent import Agent, AgentConfig, ShuffledAgent
-from goalsight.agent.deciding import Scene
-from goalsight.agent.shuffled import ShuffledDecider, derangement
+from goalsight.agent.agent import Episode
+from goalsight.agent.cost import PlanningProblem
+from goalsight.agent.shuffled import derangement
 from goalsight.checkpoint import Checkpoint
 from goalsight.models import WorldModel, WorldModelConfig
-from goalsight_planners import CEMConfig
+from goalsight_planners import CEMConfig, Cost
 
 H, K, A = 4, 2, 2
 SEARCH = CEMConfig(horizon=H, block=K, samples=40, iterations=4, elites=5)
@@ -36,12 +38,30 @@ def streams(*seeds: int) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
+class Told(ShuffledAgent):
+    """Shows a cost that it is told in another order, in place of its model's."""
+
+    told: Cost
+
+    def _scored(self, cost: Cost, streams: Sequence[torch.Generator]) -> Cost:
+        return super()._scored(self.told, streams)
+
+
+def agent_with(cost: Cost) -> Told:
+    model = model_of()
+    agent = Told(Checkpoint(model, model.config, {}, "0" * 64), config=CONFIG)
+    agent.told = cost
+    return agent
+
+
+def problem_of(problems: int) -> PlanningProblem:
+    latent = torch.zeros(problems, 1, 1, 64)
+    return PlanningProblem(latents=latent, goal=latent[:, 0])
+
+
 def plan(problems: int, cost: Any, seed: int = 0) -> Any:
-    latent = torch.zeros(problems, 1, 1, 4)
-    decider = ShuffledDecider(model_of(), CONFIG, "fake", 1.0)
-    scene, one = Scene(latents=latent, goal=latent[:, 0]), torch.ones(A)
-    seeds = range(seed, seed + problems)
-    return decider.plan(scene, cost, None, (-one, one), streams(*seeds))
+    problem, seeds = problem_of(problems), range(seed, seed + problems)
+    return agent_with(cost)._plan(problem, Episode(problem.goal[None], streams(*seeds)), None)
 
 
 @given(count=st.integers(2, 12), seed=st.integers(0, 2**31))
@@ -73,7 +93,6 @@ def test_what_is_executed_is_the_plan_and_what_it_costs_is_another_order_of_it()
 
 def test_all_plans_of_a_decision_are_shuffled_alike_and_decisions_differ() -> None:
     """Every plan has its block numbers as actions here, so that the order can be read off."""
-    decider = ShuffledDecider(model_of(), CONFIG, "fake", 1.0)
     seen: list[tuple[int, ...]] = []
     number = torch.arange(float(H))[:, None, None].expand(1, H, K, A) / H
 
@@ -81,13 +100,13 @@ def test_all_plans_of_a_decision_are_shuffled_alike_and_decisions_differ() -> No
         seen.append(tuple((plans[0, 0, :, 0, 0] * H).round().int().tolist()))
         return torch.zeros(plans.shape[:2])
 
-    latent, one, stream = torch.zeros(1, 1, 1, 4), torch.ones(A), streams(0)
-    scene = Scene(latents=latent, goal=latent[:, 0])
+    agent, problem = agent_with(cost), problem_of(1)
+    episode = Episode(problem.goal[None], streams(0))
     orders = set()
     for _ in range(6):
         seen.clear()
-        init = number[:, None].expand(1, 20, H, K, A)
-        decider.plan(scene, cost, init, (-one, one), stream)
+        episode.warm = number[:, None].expand(1, 20, H, K, A)
+        agent._plan(problem, episode, None)
         assert sorted(seen[0]) == list(range(H))
         orders.add(seen[0])
     assert len(orders) > 1

@@ -11,7 +11,7 @@ from tests.clock import Clock
 from torch import Tensor
 
 from goalsight.agent import Agent, AgentConfig, Latencies
-from goalsight.agent.settings import agent_config
+from goalsight.agent.config import agent_config
 from goalsight.agent.timing import Deadline
 from goalsight.checkpoint import Checkpoint
 from goalsight.errors import UserError
@@ -116,10 +116,10 @@ def test_a_deadline_far_away_changes_nothing() -> None:
     assert timed.latencies.summary().late == 0
 
 
-def test_deadline_execution_and_precision_are_settings_of_a_line() -> None:
-    config = agent_config("deadline_ms=50,precision=bfloat16,execution=compile")
+def test_deadline_compile_and_precision_are_settings_of_a_line() -> None:
+    config = agent_config("deadline_ms=50,precision=bfloat16,compile=true")
     assert (config.deadline_ms, config.precision) == (50.0, "bfloat16")
-    assert config.execution == "compile"
+    assert config.compile
     with pytest.raises(UserError, match="precision must be one of float32, bfloat16, got 'half'"):
         agent_config("precision=half")
 

@@ -183,7 +183,7 @@ def test_a_full_disk_ends_a_benchmark_in_one_line_and_finished_pairs_are_kept(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    rows = ["--manifest", "reach-near", "--rows", "hold", "--pairs", "1", "--workers", "1"]
+    rows = ["--manifest", "reach-near", "--rows", "zero", "--pairs", "1", "--workers", "1"]
     monkeypatch.setattr("goalsight.benchmark.runner.replace_json", full)
     assert "the disk is full" in refused(run("bench", *rows, "--out", str(out)))
     assert not (out / "results.json").exists()

@@ -231,3 +231,29 @@ def test_weights_behind_a_device_or_a_pipe_are_not_waited_for(saved: Path) -> No
         make(saved / "model.safetensors")
         with pytest.raises(CheckpointError, match=r"model\.safetensors is no file"):
             load_checkpoint(saved)
+
+
+def test_a_head_that_nothing_uses_any_more_is_left_out_with_one_line(
+    model: WorldModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Version 0.1 had heads `macro` and `temporal_distance`; runs with them still plan."""
+    save_checkpoint(tmp_path / "old", model, {"statistics": {}})
+    text = yaml.safe_load((tmp_path / "old" / "config.yaml").read_text())
+    text["heads"] = {"macro": {"blocks": 2}, "temporal_distance": {"width": 8}}
+    weights = safetensors.torch.load_file(tmp_path / "old" / "model.safetensors")
+    weights["heads.macro.basis"] = torch.zeros(3)
+    weights["heads.temporal_distance.net.weight"] = torch.zeros(3)
+    safetensors.torch.save_file(weights, tmp_path / "old" / "model.safetensors")
+    (tmp_path / "old" / "config.yaml").write_text(yaml.safe_dump(text))
+    card = json.loads((tmp_path / "old" / "card.json").read_text())
+    for name in card["sha256"]:
+        card["sha256"][name] = hashlib.sha256((tmp_path / "old" / name).read_bytes()).hexdigest()
+    (tmp_path / "old" / "card.json").write_text(json.dumps(card))
+    loaded = load_checkpoint(tmp_path / "old").model
+    assert loaded.config.heads == {}
+    for name, values in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], values)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert "head macro is ignored" in said[0]
+    assert "head temporal_distance is ignored" in said[1]

@@ -112,33 +112,6 @@ def test_each_energy_has_the_value_of_its_formula() -> None:
         torch.testing.assert_close(energy, torch.tensor([[wanted[kind]]]))
 
 
-@given(seed=seeds)
-def test_weights_count_patches_and_only_their_ratios_matter(seed: int) -> None:
-    predicted, goal = latents(seed, 2, 3, 4, 5), latents(seed + 1, 4, 5)
-    for kind in get_args(Energy):
-        plain = goal_energy(predicted, goal, kind)
-        torch.testing.assert_close(goal_energy(predicted, goal, kind, torch.full((4,), 0.3)), plain)
-        first = goal_energy(predicted, goal, kind, torch.tensor([7.0, 0, 0, 0]))
-        torch.testing.assert_close(first, goal_energy(predicted[..., :1, :], goal[:1], kind))
-        mixed = goal_energy(predicted, goal, kind, torch.tensor([3.0, 1.0, 0, 0]))
-        second = goal_energy(predicted[..., 1:2, :], goal[1:2], kind)
-        torch.testing.assert_close(mixed, 0.75 * first + 0.25 * second)
-
-
-def test_each_problem_of_a_batch_may_weigh_its_own_patches() -> None:
-    predicted, goal = latents(0, 2, 3, 1, 2, 5), latents(1, 2, 2, 5)
-    one_each = goal_energy(predicted, goal, "l2", torch.eye(2))
-    for problem in range(2):
-        alone = predicted[problem][..., problem : problem + 1, :]
-        wanted = goal_energy(alone, goal[problem][problem : problem + 1])
-        torch.testing.assert_close(one_each[problem], wanted)
-
-
-def test_weights_of_another_grid_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"one weight a patch: got \(3,\) for 4 patches"):
-        goal_energy(torch.zeros(1, 1, 4, 2), torch.zeros(4, 2), "l2", torch.ones(3))
-
-
 def test_in_their_units_energies_of_unrelated_latents_are_what_is_promised() -> None:
     """2, 2 / sqrt(pi) and 2, whatever the scale of the latents; 1 % is the sampling error."""
     for scale in (0.1, 3.0):
@@ -164,7 +137,7 @@ def test_aggregates_count_the_blocks_they_name(seed: int, executed: int) -> None
     energy = latents(seed, 2, 5, 4).square()
 
     def cost(how: str) -> Tensor:
-        return aggregate_energy(energy, how, delay=0.3, running=0.2, executed=executed)  # type: ignore[arg-type]
+        return aggregate_energy(energy, how, time_penalty=0.3, path_weight=0.2, executed=executed)  # type: ignore[arg-type]
 
     assert torch.equal(cost("arrival"), arrival_cost(energy, 0.3, 0.2))
     assert torch.equal(cost("final"), energy[..., 3])

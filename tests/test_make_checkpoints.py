@@ -19,7 +19,7 @@ from scripts.make_checkpoints import (
     ship,
 )
 
-from goalsight.agent.settings import agent_config
+from goalsight.agent.config import agent_config
 from goalsight.checkpoint import find_checkpoint, load_checkpoint, read_card, save_checkpoint
 from goalsight.cli.commands import COMMANDS
 from goalsight.errors import UserError
@@ -128,5 +128,5 @@ def test_a_shipped_model_plans_as_its_recipe_says(name: str) -> None:
     made = load_recipe(name)
     assert card["agent"] == made.agent
     for tier in ("near", "far"):
-        for mode in ("search", "actor", "both"):
+        for mode in ("search", "actor", "hybrid"):
             assert agent_config("", card, tier=tier, mode=mode).mode == mode

@@ -106,14 +106,14 @@ def suite(folder: Path, rows: dict[str, tuple[int, int]]) -> Path:
 
 
 def test_the_short_table_has_a_column_a_row_and_what_taught_the_model(tmp_path: Path) -> None:
-    first = suite(tmp_path / "first", {"random": (1, 50), "hold": (0, 50), "both": (40, 50)})
-    more = suite(tmp_path / "more", {"search": (60, 200), "both": (190, 200)})
+    first = suite(tmp_path / "first", {"random": (1, 50), "zero": (0, 50), "hybrid": (40, 50)})
+    more = suite(tmp_path / "more", {"search": (60, 200), "hybrid": (190, 200)})
     lines = results_table.matrix([first, more]).splitlines()
-    assert lines[0] == "| terminal success | `both` | `search` |"
+    assert lines[0] == "| terminal success | `hybrid` | `search` |"
     assert lines[2] == "| push-far | 95 % [85, 105] | 30 % [20, 40] |"
     told = "\n".join(lines[3:])
-    assert "`random` 2 %, `hold` 0 %" in told
-    assert "`both` 200, `search` 200" in told
+    assert "`random` 2 %, `zero` 0 %" in told
+    assert "`hybrid` 200, `search` 200" in told
     assert "small (SHA-256 abababababab), taught by play" in told
     assert "`goalsight bench first`" in told
     assert "`goalsight bench more`" in told

@@ -8,14 +8,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from goalsight_planners.config import SearchConfig
-from goalsight_planners.limits import Projection
-from goalsight_planners.noise import uniform
-from goalsight_planners.plan import Cost, IterationStats, Plan, Stop
-from goalsight_planners.random_shooting import scatter
-from goalsight_planners.ranking import Elites
-from goalsight_planners.space import Bounds, Space, evaluate, make_space
-from goalsight_planners.stopping import Finished, freeze, time_is_up
+from goalsight_planners.base import (
+    Bounds,
+    Cost,
+    Finished,
+    IterationStats,
+    Plan,
+    Projection,
+    SearchConfig,
+    Space,
+    Stop,
+    evaluate,
+    freeze,
+    make_space,
+    time_is_up,
+    uniform,
+)
+from goalsight_planners.random import Elites, scatter
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8  # of the paper
 

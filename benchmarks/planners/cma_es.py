@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from goalsight_planners.config import SearchConfig
-from goalsight_planners.limits import Projection
-from goalsight_planners.plan import Cost, IterationStats, Plan, Stop
-from goalsight_planners.ranking import Elites
-from goalsight_planners.space import Bounds, Space, evaluate, make_space
-from goalsight_planners.stopping import time_is_up
+from goalsight_planners.base import (
+    Bounds,
+    Cost,
+    IterationStats,
+    Plan,
+    Projection,
+    SearchConfig,
+    Space,
+    Stop,
+    evaluate,
+    make_space,
+    time_is_up,
+)
+from goalsight_planners.random import Elites
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,10 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from goalsight_planners.config import Discrete
-from goalsight_planners.limits import Workspace
-from goalsight_planners.noise import streams
-from goalsight_planners.plan import Cost
+from goalsight_planners.base import Cost, Discrete, Workspace, streams
 
 AXES = 4
 """Numbers in an action."""

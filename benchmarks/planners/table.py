@@ -14,9 +14,8 @@ from torch import Tensor
 
 from benchmarks.planners import PLANNERS, AdamConfig, CMAESConfig
 from benchmarks.planners.problems import AXES, PROBLEMS, Problem
-from goalsight_planners.config import SearchConfig
-from goalsight_planners.icem import ICEMConfig
-from goalsight_planners.noise import streams
+from goalsight_planners.base import SearchConfig, streams
+from goalsight_planners.gaussian import ICEMConfig
 
 TARGETS = 500
 """Seed of the first target; defaults of the planners were looked at on targets below it."""

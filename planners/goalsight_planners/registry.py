@@ -8,14 +8,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from goalsight_planners.cem import CEMConfig, cem
-from goalsight_planners.config import SearchConfig
-from goalsight_planners.icem import ICEMConfig, icem
-from goalsight_planners.limits import Projection
-from goalsight_planners.mppi import MPPIConfig, mppi
-from goalsight_planners.plan import Cost, Plan, Stop
-from goalsight_planners.random_shooting import random_shooting
-from goalsight_planners.space import Bounds
+from goalsight_planners.base import Bounds, Cost, Plan, Projection, SearchConfig, Stop
+from goalsight_planners.gaussian import CEMConfig, ICEMConfig, MPPIConfig, cem, icem, mppi
+from goalsight_planners.random import random_shooting
 
 
 class Planner(Protocol):

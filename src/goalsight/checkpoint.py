@@ -6,6 +6,7 @@ it comes from and the checksums of the other two.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -49,6 +50,9 @@ MOST_LAYERS, MOST, MOST_BUFFERS = 512, 2**24, 2**30
 """What those can be at the most, any number of a config, and all buffers together [bytes]."""
 IN_A_RUN = "checkpoint"
 """Name of the checkpoint's folder inside the folder of a training run."""
+RETIRED_HEADS = ("macro", "temporal_distance")
+"""Heads of version 0.1 that nothing uses any more: a checkpoint that holds one loads without it."""
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,11 @@ def _load(folder: Path, device: torch.device | str) -> tuple[Model, dict[str, An
         tensors = safetensors.torch.load(weights)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(f"{folder / WEIGHTS} is not a safetensors file: {error}") from None
+    for name in RETIRED_HEADS:
+        own = {tensor for tensor in tensors if tensor.startswith(f"heads.{name}.")}
+        if own:
+            LOG.warning("%s: head %s is ignored, nothing uses it any more", folder, name)
+        tensors = {tensor: value for tensor, value in tensors.items() if tensor not in own}
     # A few bytes of config can ask for any amount of memory: on the meta device a model takes none,
     # and one that the weights fit is as large as they are.
     with torch.device("meta"):
@@ -268,6 +277,9 @@ def _build(text: bytes, path: Path) -> Model:
         raise CheckpointError(
             f"{path}: unknown field {unknown[0]!r}; this version knows: {', '.join(sorted(known))}"
         )
+    if isinstance(values.get("heads"), dict):
+        heads = values["heads"].items()
+        values["heads"] = {name: made for name, made in heads if name not in RETIRED_HEADS}
     _check_numbers(values, path)
     try:
         with torch.random.fork_rng(devices=[]):

@@ -20,9 +20,7 @@ Aggregate = Literal["arrival", "final", "sum", "prefix"]
 """What of a plan's energies counts, see `aggregate_energy`."""
 
 
-def goal_energy(
-    predicted: Tensor, goal: Tensor, kind: Energy = "l2", weights: Tensor | None = None
-) -> Tensor:
+def goal_energy(predicted: Tensor, goal: Tensor, kind: Energy = "l2") -> Tensor:
     """Latent distance of every predicted frame to the goal.
 
     `l2` is the mean square over channels, `l1` the mean absolute error of V-JEPA 2-AC (Assran et
@@ -32,20 +30,15 @@ def goal_energy(
         predicted: (*B, N, H, P, D) latents: N candidate plans, H future frames, P patches.
         goal: (*B, P, D) latent of the goal frame, from the same encoder.
         kind: of distance.
-        weights: (P,) or (*B, P), >= 0 and not all 0: how much each patch counts; None for all
-            alike. Only their ratios matter.
 
     Returns:
         (*B, N, H) means over patches, >= 0; divide by `energy_unit`.
 
     Raises:
-        ValueError: if `predicted` and `goal` differ in batch, P or D, or `weights` in P.
+        ValueError: if `predicted` and `goal` differ in batch, P or D.
 
     >>> goal_energy(torch.zeros(2, 3, 4, 8), torch.ones(4, 8))[:, -1].tolist()
     [1.0, 1.0]
-    >>> half = torch.tensor([1.0, 0.0])
-    >>> goal_energy(torch.zeros(1, 1, 2, 8), torch.tensor([[3.0], [7.0]]).expand(2, 8), "l1", half)
-    tensor([[3.]])
     """
     if predicted.shape[:-4] != goal.shape[:-2] or predicted.shape[-2:] != goal.shape[-2:]:
         raise ValueError(
@@ -55,24 +48,10 @@ def goal_energy(
     there = goal[..., None, None, :, :]
     if kind == "cosine":
         by_patch = 1 - functional.cosine_similarity(predicted, there, dim=-1)
-        return _over_patches(by_patch.clamp_min(0), weights)  # rounding may pass the angle 0
+        return by_patch.clamp_min(0).mean(-1)  # rounding may pass the angle 0
     difference = predicted - there
     error = difference.square() if kind == "l2" else difference.abs()
-    if weights is None:
-        return reduce(error, "... p d -> ...", "mean")
-    return _over_patches(error.mean(-1), weights)
-
-
-def _over_patches(by_patch: Tensor, weights: Tensor | None) -> Tensor:
-    """(*B, N, H, P) to the weighted mean (*B, N, H)."""
-    if weights is None:
-        return by_patch.mean(-1)
-    if weights.shape[-1:] != by_patch.shape[-1:]:
-        raise ValueError(
-            f"one weight a patch: got {tuple(weights.shape)} for {by_patch.shape[-1]} patches"
-        )
-    share = weights / weights.sum(-1, keepdim=True)
-    return (by_patch * share[..., None, None, :]).sum(-1)
+    return reduce(error, "... p d -> ...", "mean")
 
 
 def energy_unit(kind: Energy, latent_variance: float) -> float:
@@ -92,7 +71,7 @@ def energy_unit(kind: Energy, latent_variance: float) -> float:
     return {"l2": latent_variance, "l1": sqrt(latent_variance), "cosine": 0.5}[kind]
 
 
-def arrival_cost(energy: Tensor, delay: float, running: float) -> Tensor:
+def arrival_cost(energy: Tensor, time_penalty: float, path_weight: float) -> Tensor:
     """Cost of plans that should arrive and stay: the best moment, the sooner the better.
 
     Scoring only the last frame makes a planner that replans procrastinate: the goal is always
@@ -102,8 +81,8 @@ def arrival_cost(energy: Tensor, delay: float, running: float) -> Tensor:
 
     Args:
         energy: (*B, N, H) energy after each block.
-        delay: what one block of delay costs, in units of energy.
-        running: weight of the mean energy along the plan.
+        time_penalty: what one block of delay costs, in units of energy.
+        path_weight: weight of the mean energy along the plan.
 
     Returns:
         (*B, N) costs.
@@ -112,11 +91,11 @@ def arrival_cost(energy: Tensor, delay: float, running: float) -> Tensor:
     [1.0, 2.0]
     """
     steps = torch.arange(energy.shape[-1], device=energy.device)
-    return (energy + delay * steps).amin(-1) + running * energy.mean(-1)
+    return (energy + time_penalty * steps).amin(-1) + path_weight * energy.mean(-1)
 
 
 def aggregate_energy(
-    energy: Tensor, how: Aggregate, *, delay: float, running: float, executed: int
+    energy: Tensor, how: Aggregate, *, time_penalty: float, path_weight: float, executed: int
 ) -> Tensor:
     """One number a plan out of its energies.
 
@@ -124,8 +103,8 @@ def aggregate_energy(
         energy: (*B, N, H) energy after each block.
         how: `arrival` is `arrival_cost`; `final` the last block's energy; `sum` over all blocks;
             `prefix` the sum over the blocks that will be executed before the next decision.
-        delay: for `arrival` alone.
-        running: for `arrival` alone.
+        time_penalty: for `arrival` alone.
+        path_weight: for `arrival` alone.
         executed: blocks executed before the next decision, for `prefix` alone.
 
     Returns:
@@ -133,13 +112,13 @@ def aggregate_energy(
 
     >>> energy = torch.tensor([[4.0, 1.0, 9.0]])
     >>> [
-    ...     aggregate_energy(energy, how, delay=0.5, running=0.0, executed=2).item()
+    ...     aggregate_energy(energy, how, time_penalty=0.5, path_weight=0.0, executed=2).item()
     ...     for how in ("arrival", "final", "sum", "prefix")
     ... ]
     [1.5, 9.0, 14.0, 5.0]
     """
     if how == "arrival":
-        return arrival_cost(energy, delay, running)
+        return arrival_cost(energy, time_penalty, path_weight)
     if how == "final":
         return energy[..., -1]
     return (energy if how == "sum" else energy[..., :executed]).sum(-1)

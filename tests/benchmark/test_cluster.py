@@ -21,7 +21,7 @@ HAS_RAY = importlib.util.find_spec("ray") is not None
 
 @pytest.mark.skipif(HAS_RAY, reason="Ray is installed")
 def test_without_ray_the_command_says_what_to_install(reach: Manifest, tmp_path: Path) -> None:
-    config = BenchmarkConfig(out=tmp_path / "run", rows=("hold",), ray="auto")
+    config = BenchmarkConfig(out=tmp_path / "run", rows=("zero",), ray="auto")
     with pytest.raises(UserError, match=r"--ray needs Ray: pip install 'goalsight\[ray\]'"):
         run_benchmark(reach, config)
 
@@ -32,12 +32,12 @@ def test_without_ray_the_command_says_what_to_install(reach: Manifest, tmp_path:
 def test_two_ray_workers_make_the_table_of_one_process(reach: Manifest, tmp_path: Path) -> None:
     """A process of its own: Ray leaves threads and sockets behind until its process ends."""
     path, out = save_manifest(reach, tmp_path), tmp_path / "ray"
-    words = ["bench", "--manifest", str(path), "--rows", "random,hold,expert", "--pairs", "2"]
+    words = ["bench", "--manifest", str(path), "--rows", "random,zero,expert", "--pairs", "2"]
     words += ["--ray", "local", "--workers", "2", "--out", str(out)]
     command = [sys.executable, "-m", "goalsight.cli.main", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    config = BenchmarkConfig(out=tmp_path / "one", rows=("random", "hold", "expert"), pairs=2)
+    config = BenchmarkConfig(out=tmp_path / "one", rows=("random", "zero", "expert"), pairs=2)
     assert load_results(out / "results.json").pairs == run_benchmark(reach, config).pairs
     films = {path.name: path.read_bytes() for path in (tmp_path / "one" / "episodes").iterdir()}
     assert {path.name: path.read_bytes() for path in (out / "episodes").iterdir()} == films
@@ -47,7 +47,7 @@ def test_two_ray_workers_make_the_table_of_one_process(reach: Manifest, tmp_path
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(not HAS_RAY, reason="needs Ray: pip install 'goalsight[ray]'")
 def test_a_cluster_that_is_not_there_is_one_line(reach: Manifest, tmp_path: Path) -> None:
-    words = ["bench", "--manifest", str(save_manifest(reach, tmp_path)), "--rows", "hold"]
+    words = ["bench", "--manifest", str(save_manifest(reach, tmp_path)), "--rows", "zero"]
     words += ["--ray", "auto", "--out", str(tmp_path / "run")]
     command = [sys.executable, "-m", "goalsight.cli.main", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -60,12 +60,12 @@ def test_a_guest_that_never_moves_does_what_hold_does(
 ) -> None:
     """To the digit: same pairs, same simulator. A rerun plays nothing, other code is refused."""
     path, out = save_manifest(reach, tmp_path / "pairs"), tmp_path / "run"
-    command = ["bench", "--player", "still_life:player", "--manifest", str(path), "--rows", "hold"]
+    command = ["bench", "--player", "still_life:player", "--manifest", str(path), "--rows", "zero"]
     command += ["--pairs", "1", "--workers", "1", "--out", str(out)]
     assert main(command) == 0
     results = load_results(out / "results.json")
-    by_row = {row: [o for o in results.pairs if o.row == row] for row in ("hold", "player")}
-    assert [o.distance_m for o in by_row["hold"]] == [o.distance_m for o in by_row["player"]]
+    by_row = {row: [o for o in results.pairs if o.row == row] for row in ("zero", "player")}
+    assert [o.distance_m for o in by_row["zero"]] == [o.distance_m for o in by_row["player"]]
     assert len(by_row["player"][0].latency_ms) == reach.budget
     assert results.player is not None
     assert results.player["factory"] == "still_life:player"
@@ -90,7 +90,7 @@ def test_a_guest_that_never_moves_does_what_hold_does(
 def test_what_cannot_play_is_refused_in_one_line(
     module: Path, player: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["bench", "--manifest", "reach-near-dev", "--pairs", "1", "--rows", "hold"]
+    command = ["bench", "--manifest", "reach-near-dev", "--pairs", "1", "--rows", "zero"]
     assert main([*command, "--player", player, "--out", str(tmp_path / "out")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -171,5 +171,5 @@ def test_an_environment_that_cannot_be_restored_is_refused_in_one_line() -> None
     other = cast("Env", SimpleNamespace(unwrapped=SimpleNamespace()))
     spec = PlayerSpec(checkpoint=None, device="cpu")
     with pytest.raises(UserError, match=r"the oracle row needs a task of goalsight's own.*--rows"):
-        check_players(("hold", "oracle"), None, other, spec)
-    check_players(("hold",), None, other, spec)
+        check_players(("zero", "oracle"), None, other, spec)
+    check_players(("zero",), None, other, spec)

@@ -63,7 +63,7 @@ def test_runs_of_different_length_are_compared_only_where_both_played(results_of
 
 
 def test_a_row_that_was_not_played_is_named_with_those_that_were(results_of: Made) -> None:
-    with pytest.raises(UserError, match="no row 'gcbc' in the run of written; it has: agent, hold"):
+    with pytest.raises(UserError, match="no row 'gcbc' in the run of written; it has: agent, zero"):
         compare_runs(results_of(agent=[1], hold=[0]), results_of(agent=[1]), ("gcbc", "agent"))
 
 
@@ -85,7 +85,7 @@ def test_the_script_prints_one_line(
     told = capsys.readouterr().out
     assert told.startswith(f"written, 3 pairs: {first} (agent) against {second} (agent): 1 won, 0")
     assert verdict(compare_runs(results_of(agent=[1]), results_of(agent=[0]))) in told
-    assert script.main([str(first), str(first), "--rows", "agent", "hold", "--pairs", "1"]) == 0
+    assert script.main([str(first), str(first), "--rows", "agent", "zero", "--pairs", "1"]) == 0
     assert "1 pairs" in capsys.readouterr().out
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,14 +14,22 @@ import pytest
 import torch
 
 from goalsight.agent import Agent
-from goalsight.agent.settings import agent_config
-from goalsight.benchmark.results import Outcome, Results, compare, comparisons
+from goalsight.agent.config import agent_config
+from goalsight.benchmark.results import (
+    Outcome,
+    Results,
+    compare,
+    comparisons,
+    load_results,
+    to_json,
+)
 from goalsight.benchmark.rows import (
     NEEDS_CHECKPOINT,
     ROWS,
     AgentPlayer,
     PlayerSpec,
     check_players,
+    check_rows,
     default_rows,
     load_agent,
     row_config,
@@ -31,7 +41,7 @@ from goalsight.models import WorldModel, WorldModelConfig
 
 ACTOR = {"width": 8, "depth": 1, "furthest": 20}
 CLONE = {**ACTOR, "components": 1, "std": 0.3, "clock": False}
-LEARNT = ("gcbc", "agent", "shuffled", "actor", "search", "both")
+LEARNT = ("gcbc", "agent", "shuffled", "actor", "search", "hybrid")
 ENV = cast("Env", SimpleNamespace(unwrapped=None))
 
 
@@ -51,46 +61,53 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved(tmp_path_factory.mktemp("rows") / "model", actor=dict(ACTOR), gcbc=dict(CLONE))
 
 
-def spec(checkpoint: Path | None, settings: str = "samples=30") -> PlayerSpec:
+def spec(checkpoint: Path | None, settings: str = "planner.samples=30") -> PlayerSpec:
     return PlayerSpec(checkpoint=checkpoint, device="cpu", settings=settings)
 
 
-def agent_of(checkpoint: Path, row: str = "agent", settings: str = "samples=30") -> Agent:
+def agent_of(checkpoint: Path, row: str = "agent", settings: str = "planner.samples=30") -> Agent:
     return load_agent(spec(checkpoint, settings), row)
 
 
-@pytest.mark.parametrize("said", ["", "mode=both", "mode=actor"])
+@pytest.mark.parametrize("said", ["", "mode=hybrid", "mode=actor"])
 def test_a_rows_name_says_who_decides_whatever_the_settings_say(said: str) -> None:
     made = {row: row_config(row, spec(None, said)) for row in LEARNT}
     own = agent_config(said).mode
     assert {row: config.mode for row, config in made.items()} == {
         "gcbc": "actor", "agent": own, "shuffled": own, "actor": "actor", "search": "search",
-        "both": "both",
+        "hybrid": "hybrid",
     }  # fmt: skip
     assert [row for row, config in made.items() if config.actor.head == "gcbc"] == ["gcbc"]
 
 
 def test_settings_of_a_search_do_not_keep_the_actor_from_acting_alone() -> None:
-    said = spec(None, "commitment=1,likelihood=0.1,replan=2,samples=60")
+    said = spec(None, "hysteresis=1,cost.actor_nll_weight=0.1,replan=2,planner.samples=60")
     for row in ("actor", "gcbc"):
         alone = row_config(row, said)
-        assert (alone.commitment, alone.actor.likelihood, alone.replan) == (0.0, 0.0, 2)
-    both = row_config("both", said)
-    assert (both.commitment, both.actor.likelihood, both.planner.samples) == (1.0, 0.1, 60)
-    with pytest.raises(UserError, match=r"row both with these settings: .*15 proposals"):
-        row_config("both", spec(None, "samples=20,elites=4"))
+        assert (alone.hysteresis, alone.cost.actor_nll_weight, alone.replan) == (0.0, 0.0, 2)
+    both = row_config("hybrid", said)
+    assert (both.hysteresis, both.cost.actor_nll_weight, both.planner.samples) == (1.0, 0.1, 60)
+    with pytest.raises(UserError, match=r"row hybrid with these settings: .*15 proposals"):
+        row_config("hybrid", spec(None, "planner.samples=20,planner.elites=4"))
 
 
 def test_a_search_asks_no_actor_how_likely_plans_are() -> None:
-    search = row_config("search", spec(None, "mode=both,likelihood=0.1"))
-    assert (search.mode, search.actor.likelihood) == ("search", 0.0)
+    search = row_config("search", spec(None, "mode=hybrid,cost.actor_nll_weight=0.1"))
+    assert (search.mode, search.cost.actor_nll_weight) == ("search", 0.0)
 
 
 CARD = {
     "agent": {
-        "settings": {"mode": "both", "samples": 64, "likelihood": 0.1},
-        "modes": {"search": {"samples": 200}},
-        "tiers": {"near": {"time_to_goal": 30}, "far": {"time_to_goal": 110}},
+        "settings": {
+            "mode": "hybrid",
+            "planner": {"samples": 64},
+            "cost": {"actor_nll_weight": 0.1},
+        },
+        "modes": {"search": {"planner": {"samples": 200}}},
+        "tiers": {
+            "near": {"actor": {"time_to_goal": 30}},
+            "far": {"actor": {"time_to_goal": 110}},
+        },
     }
 }
 
@@ -106,25 +123,25 @@ def test_rows_plan_as_the_card_says_for_their_mode_and_tier() -> None:
     }
     samples = {row: found[row, "far"].planner.samples for row in ("agent", "search")}
     assert samples == {"agent": 64, "search": 200}
-    assert found["agent", "near"].mode == "both"
-    assert found["agent", "near"].actor.likelihood == 0.1
+    assert found["agent", "near"].mode == "hybrid"
+    assert found["agent", "near"].cost.actor_nll_weight == 0.1
 
 
 def test_every_row_of_a_whole_checkpoint_acts_and_says_what_it_costs(whole: Path) -> None:
     black = np.zeros((32, 32, 3), np.uint8)
     costs, acted = {}, {}
     for row in LEARNT:
-        player = ROWS[row](spec(whole, "samples=30,iterations=2"))
+        player = ROWS[row](spec(whole, "planner.samples=30,planner.iterations=2"))
         assert isinstance(player, AgentPlayer)
         task = SimpleNamespace(goal_image=lambda: black + 200)
         player.begin(cast("Env", SimpleNamespace(unwrapped=task)), np.random.SeedSequence([0]))
         acted[row] = player.act({"pixels": black, "observation": np.zeros(11, np.float32)})
         costs[row] = player.evaluations_per_decision
     assert costs == {
-        "gcbc": 1, "agent": 60, "shuffled": 60, "actor": 1, "search": 60, "both": 76,
+        "gcbc": 1, "agent": 60, "shuffled": 60, "actor": 1, "search": 60, "hybrid": 76,
     }  # fmt: skip
     np.testing.assert_array_equal(acted["agent"], acted["search"])
-    for row in ("gcbc", "actor", "both"):
+    for row in ("gcbc", "actor", "hybrid"):
         assert not np.array_equal(acted[row], acted["search"])
     assert not np.array_equal(acted["gcbc"], acted["actor"])
 
@@ -132,14 +149,14 @@ def test_every_row_of_a_whole_checkpoint_acts_and_says_what_it_costs(whole: Path
 def test_a_missing_head_is_one_line_that_says_how_to_make_it(tmp_path: Path) -> None:
     bare = agent_of(saved(tmp_path / "bare"))
     check_players(("agent", "search", "shuffled"), bare, ENV, spec(None))
-    for row, head in (("actor", "actor"), ("both", "actor"), ("gcbc", "gcbc")):
+    for row, head in (("actor", "actor"), ("hybrid", "actor"), ("gcbc", "gcbc")):
         how = rf"has no {head}, .*goalsight train --config {head} --checkpoint RUN"
         with pytest.raises(CheckpointError, match=how):
             check_players(("agent", row), bare, ENV, spec(None))
 
 
 def test_a_shuffle_of_nothing_is_refused_before_anything_is_played(whole: Path) -> None:
-    for settings in ("mode=actor", "horizon=1"):
+    for settings in ("mode=actor", "planner.horizon=1"):
         agent = agent_of(whole, settings=settings)
         with pytest.raises(UserError, match="the shuffled row needs a search over at least 2 bl"):
             check_players(("shuffled",), agent, ENV, spec(None, settings))
@@ -148,17 +165,17 @@ def test_a_shuffle_of_nothing_is_refused_before_anything_is_played(whole: Path) 
 
 
 def test_rows_by_default_are_those_the_checkpoint_has_heads_for() -> None:
-    assert default_rows([]) == ("random", "hold", "expert", "agent")
-    assert default_rows(["gcbc", "probe"]) == ("random", "hold", "expert", "agent")
-    assert default_rows(["actor"], expert=False) == ("random", "hold", "actor", "search", "both")
-    assert default_rows(["actor", "gcbc"])[3:] == ("gcbc", "actor", "search", "both")
+    assert default_rows([]) == ("random", "zero", "expert", "agent")
+    assert default_rows(["gcbc", "probe"]) == ("random", "zero", "expert", "agent")
+    assert default_rows(["actor"], expert=False) == ("random", "zero", "actor", "search", "hybrid")
+    assert default_rows(["actor", "gcbc"])[3:] == ("gcbc", "actor", "search", "hybrid")
     assert set(default_rows(["actor", "gcbc"])) < set(ROWS)
     assert set(LEARNT) == NEEDS_CHECKPOINT
 
 
 def test_a_row_of_an_agent_without_a_checkpoint_is_refused() -> None:
     with pytest.raises(CheckpointError, match="an agent needs a checkpoint: add --checkpoint DIR"):
-        load_agent(spec(None), "both")
+        load_agent(spec(None), "hybrid")
 
 
 def outcome(row: str, pair: int, terminal: bool) -> Outcome:
@@ -169,17 +186,17 @@ def outcome(row: str, pair: int, terminal: bool) -> Outcome:
 
 
 def test_one_line_says_how_often_a_later_row_won_and_lost() -> None:
-    rows = ("hold", "actor", "both")
-    solved = {"hold": [0] * 14, "actor": [1, 1, 0] + [0] * 11, "both": [0, 1] + [1] * 12}
+    rows = ("zero", "actor", "hybrid")
+    solved = {"zero": [0] * 14, "actor": [1, 1, 0] + [0] * 11, "hybrid": [0, 1] + [1] * 12}
     played = [outcome(row, i, bool(s)) for row in rows for i, s in enumerate(solved[row])]
     results = cast("Results", SimpleNamespace(mcnemar=compare(rows, played)))
     assert comparisons(results, NEEDS_CHECKPOINT) == [
-        "both against actor: 12 won, 1 lost, p = 0.003"
+        "hybrid against actor: 12 won, 1 lost, p = 0.003"
     ]
     everything = comparisons(results, rows)
-    assert everything[1] == "both against hold: 13 won, 0 lost, p < 0.001"
+    assert everything[1] == "hybrid against zero: 13 won, 0 lost, p < 0.001"
     assert len(everything) == 3
-    assert comparisons(results, ["hold"]) == []
+    assert comparisons(results, ["zero"]) == []
 
 
 def test_the_lines_stand_under_the_table(
@@ -188,10 +205,26 @@ def test_the_lines_stand_under_the_table(
     from goalsight import report
     from goalsight.cli import bench
 
-    played = [outcome(row, 0, row == "both") for row in ("actor", "both")]
-    tests = compare(("actor", "both"), played)
+    played = [outcome(row, 0, row == "hybrid") for row in ("actor", "hybrid")]
+    tests = compare(("actor", "hybrid"), played)
     monkeypatch.setattr(bench, "table_of", lambda _: "TABLE")
     monkeypatch.setattr(report, "write_report", lambda out, _: out / "report.html")
     bench._show(cast("Results", SimpleNamespace(mcnemar=tests)), tmp_path, json=False)
     printed = capsys.readouterr().out
-    assert printed.index("TABLE") < printed.index("both against actor: 1 won, 0 lost, p = 1.00\n")
+    assert printed.index("TABLE") < printed.index("hybrid against actor: 1 won, 0 lost, p = 1.00\n")
+
+
+@pytest.mark.parametrize(("old", "now"), [("both", "hybrid"), ("hold", "zero")])
+def test_an_old_name_of_a_row_is_one_line_on_the_command_line(old: str, now: str) -> None:
+    with pytest.raises(UserError, match=f"row {old} is called {now} now"):
+        check_rows(("random", old))
+
+
+def test_results_of_version_0_1_load_by_the_new_names_of_their_rows(
+    results_of: Callable[..., Results], tmp_path: Path
+) -> None:
+    wanted = results_of(zero=[0, 0], actor=[0, 1], hybrid=[1, 1])
+    text = json.dumps(to_json(wanted)).replace('"hybrid"', '"both"').replace('"zero"', '"hold"')
+    (tmp_path / "results.json").write_text(text)
+    assert '"both"' in text
+    assert to_json(load_results(tmp_path / "results.json")) == to_json(wanted)

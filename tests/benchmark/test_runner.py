@@ -25,7 +25,7 @@ from goalsight.benchmark.store import PAIRS
 from goalsight.cli.main import main
 from goalsight.errors import CheckpointError, UserError
 
-SCRIPTED = ("random", "hold", "expert")
+SCRIPTED = ("random", "zero", "expert")
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +57,12 @@ def test_results_have_the_shape_that_scripts_rely_on(run: Path, reach: Manifest)
 def test_the_expert_reaches_what_standing_still_does_not(run: Path) -> None:
     rates = {row.row: row.terminal.rate for row in load_results(run / "results.json").rows}
     assert rates["expert"] == 1
-    assert rates["hold"] == 0
+    assert rates["zero"] == 0
 
 
 def test_standing_still_keeps_its_distance(run: Path, reach: Manifest) -> None:
     """The hold row starts where the manifest says and ends where it starts, to a centimetre."""
-    held = [o for o in load_results(run / "results.json").pairs if o.row == "hold"]
+    held = [o for o in load_results(run / "results.json").pairs if o.row == "zero"]
     for outcome, pair in zip(held, reach.pairs, strict=False):
         assert outcome.distance_m[0] == pytest.approx(pair.displacement, abs=1e-6)
         assert outcome.distance_m[-1] == pytest.approx(pair.displacement, abs=0.02)
@@ -97,10 +97,10 @@ def test_a_finished_run_is_read_not_played(run: Path, reach: Manifest) -> None:
     [
         (
             {"rows": ("random", "magic")},
-            "unknown row 'magic'; there are: random, hold, expert, ora",
+            "unknown row 'magic'; there are: random, zero, expert, ora",
         ),
         ({"rows": ()}, "named once each"),
-        ({"rows": ("hold", "hold")}, "named once each"),
+        ({"rows": ("zero", "zero")}, "named once each"),
         ({"pairs": 0}, "pairs must be at least 1, got 0"),
         ({"workers": 0}, "workers must be at least 1, got 0"),
         ({"seed": -1}, "seed must be 0 or more, got -1"),
@@ -123,13 +123,13 @@ def test_the_command_prints_the_table_and_where_the_report_is(
 ) -> None:
     path = save_manifest(reach, tmp_path)
     argv = ["bench", "--manifest", str(path), "--out", str(run), "--pairs", "2"]
-    assert main([*argv, "--rows", "random,hold,expert"]) == 0
+    assert main([*argv, "--rows", "random,zero,expert"]) == 0
     printed = capsys.readouterr().out
     assert "expert   100 % [34, 100]" in printed
     assert f"report: {run / 'report.html'}" in printed
-    assert main([*argv, "--rows", "hold, expert", "--json"]) == 0
+    assert main([*argv, "--rows", "zero, expert", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
-    assert [row["row"] for row in content["rows"]] == ["hold", "expert"]
+    assert [row["row"] for row in content["rows"]] == ["zero", "expert"]
     assert Path(content["report"]).is_file()
 
 
@@ -137,9 +137,9 @@ def test_the_command_prints_the_table_and_where_the_report_is(
     ("arguments", "message"),
     [
         (["--rows", "agent"], "an agent needs a checkpoint: add --checkpoint DIR"),
-        (["--rows", "hold,dance"], "unknown row 'dance'; there are: random, hold, expert, oracl"),
-        (["--rows", "hold", "--seed", "7"], "holds a run with seed 0, this one has 7"),
-        (["--rows", "hold", "--manifest", "push-naer"], "no manifest 'push-naer'; give a JSON fil"),
+        (["--rows", "zero,dance"], "unknown row 'dance'; there are: random, zero, expert, oracl"),
+        (["--rows", "zero", "--seed", "7"], "holds a run with seed 0, this one has 7"),
+        (["--rows", "zero", "--manifest", "push-naer"], "no manifest 'push-naer'; give a JSON fil"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(

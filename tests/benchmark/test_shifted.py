@@ -59,10 +59,10 @@ def test_a_pair_shows_its_factors_at_the_start_and_in_the_goal(
     shifted: Manifest, reach: Manifest
 ) -> None:
     env = make_env(shifted.env, size=32, observe_pixels=False)
-    player = ROWS["hold"](PlayerSpec(checkpoint=None, device="cpu"))
+    player = ROWS["zero"](PlayerSpec(checkpoint=None, device="cpu"))
     shows: dict[str, list[tuple[Any, Any, Any]]] = {}
     for manifest in (reach, shifted, reach):
-        outcome, film = play_pair(env, player, manifest, "hold", 0, seed=0, film_every=50)
+        outcome, film = play_pair(env, player, manifest, "zero", 0, seed=0, film_every=50)
         shows.setdefault(manifest.name, []).append((film.frames[0], film.goal, outcome.distance_m))
     (before, after), (look,) = shows["reach-test"], shows["reach-look"]
     for which in (0, 1):
@@ -76,10 +76,10 @@ def test_a_pair_shows_its_factors_at_the_start_and_in_the_goal(
 def test_factors_that_do_not_fit_are_said_in_one_line(reach: Manifest) -> None:
     pair = replace(reach.pairs[0], factors={"drawer.friction": 1.0})
     env = make_env(reach.env, size=32, observe_pixels=False)
-    player = ROWS["hold"](PlayerSpec(checkpoint=None, device="cpu"))
+    player = ROWS["zero"](PlayerSpec(checkpoint=None, device="cpu"))
     wrong = replace(reach, pairs=(pair, *reach.pairs[1:]))
     with pytest.raises(ManifestError, match=r"pair 0 of manifest reach-test does not fit .*drawer"):
-        play_pair(env, player, wrong, "hold", 0, seed=0, film_every=50)
+        play_pair(env, player, wrong, "zero", 0, seed=0, film_every=50)
     env.close()
 
 

@@ -24,9 +24,9 @@ def outcome(row: str, pair: int) -> Outcome:
 def test_finished_pairs_are_there_when_the_run_goes_on(tmp_path: Path) -> None:
     first = open_store(tmp_path / "run", IDENTITY)
     first.add(outcome("agent", 0))
-    first.add(outcome("hold", 3))
+    first.add(outcome("zero", 3))
     again = open_store(tmp_path / "run", IDENTITY).outcomes()
-    assert again == {("agent", 0): outcome("agent", 0), ("hold", 3): outcome("hold", 3)}
+    assert again == {("agent", 0): outcome("agent", 0), ("zero", 3): outcome("zero", 3)}
 
 
 @pytest.mark.parametrize("cut", [1, 5, 30])
@@ -84,3 +84,17 @@ def test_a_lost_or_damaged_film_is_named(tmp_path: Path, content: bytes | None) 
         film_path(store.path, "agent", 0).write_bytes(content)
     with pytest.raises(OutputError, match=r"cannot read .*agent-0000.npz"):
         load_film(store.path, "agent", 0)
+
+
+def test_a_run_of_version_0_1_goes_on_by_the_new_names_of_its_rows(tmp_path: Path) -> None:
+    """Rows `both` and `hold` are `hybrid` and `zero` now; their films lie where they lay."""
+    store = open_store(tmp_path / "run", IDENTITY)
+    for row in ("both", "hold", "agent"):
+        store.add(outcome(row, 0))
+    assert set(store.outcomes()) == {("hybrid", 0), ("zero", 0), ("agent", 0)}
+    pictures = np.zeros((2, 4, 4, 3), np.uint8)
+    film = Film(frames=pictures, steps=np.array([0, 1]), goal=pictures[0])
+    save_film(store.path, outcome("both", 0), film)
+    assert (load_film(store.path, "hybrid", 0).frames == pictures).all()
+    with pytest.raises(OutputError, match=r"hybrid-0001\.npz"):
+        load_film(store.path, "hybrid", 1)

@@ -34,7 +34,7 @@ from goalsight.paths import config_dir
 
 BENCH = config_dir() / "bench"
 SUITES = BENCH / "suites"
-ROWS = ["random", "hold"]
+ROWS = ["random", "zero"]
 Bench = Callable[..., list[str]]
 
 
@@ -131,8 +131,18 @@ def test_a_suite_is_a_folder_a_task_and_one_table(whole: Path) -> None:
     assert [[row.pairs for row in task.rows] for task in results.tasks] == [[3] * 2, [2] * 2]
     assert json.loads(json.dumps(suite_to_json(results))) == json.loads((whole / SUITE).read_text())
     table = (whole / "suite.md").read_text()
-    assert "| reach-b | hold | 2 | 0 % [0, 66] |" in table
+    assert "| reach-b | zero | 2 | 0 % [0, 66] |" in table
     assert all(fact in table for fact in ("command `", "commit `", "hardware ", "seed 0"))
+
+
+def test_a_suite_of_version_0_1_loads_by_the_new_names_of_its_rows(
+    whole: Path, tmp_path: Path
+) -> None:
+    text = (whole / SUITE).read_text()
+    old = text.replace('"zero"', '"hold"')
+    (tmp_path / SUITE).write_text(old)
+    assert old != text
+    assert load_suite_results(tmp_path / SUITE) == load_suite_results(whole / SUITE)
 
 
 def test_shards_that_play_at_once_in_one_folder_make_the_same_table(
@@ -156,7 +166,7 @@ def test_a_shard_whose_others_are_not_done_says_what_is_missing(
     assert main(bench(out, "--shard", "8/8")) == 0
     said = capsys.readouterr().out
     assert f"this shard is played; no table of {out} yet: 10 of 10 pairs are missing" in said
-    assert "(reach-a: random 3, hold 3; reach-b: random 2, hold 2)" in said
+    assert "(reach-a: random 3, zero 3; reach-b: random 2, zero 2)" in said
     assert not (out / SUITE).exists()
     assert not list(out.glob("*/results.json"))
 
@@ -193,7 +203,7 @@ def test_a_finished_suite_is_read_not_played_and_its_reports_stay(
 
 
 def test_progress_counts_the_pairs_of_all_tasks(bench: Bench, whole: Path) -> None:
-    config = BenchmarkConfig(out=whole, rows=("hold",))
+    config = BenchmarkConfig(out=whole, rows=("zero",))
     path = Path(bench(whole)[2])
     run = prepare_suite(path, config, lambda suite, _: suite.rows, BENCH)
     steps: list[tuple[int, int]] = []
@@ -206,7 +216,7 @@ def test_an_agent_plays_a_pair_alike_whatever_it_played_before(
 ) -> None:
     """What makes shards harmless: another shard's worker meets the pairs in another order."""
     save_checkpoint(tmp_path / "model", WorldModel(WorldModelConfig(image_size=32)).eval(), {})
-    settings = "samples=8,iterations=2,horizon=2"
+    settings = "planner.samples=8,planner.iterations=2,planner.horizon=2"
     spec = PlayerSpec(checkpoint=tmp_path / "model", device="cpu", settings=settings)
     manifest = shortened("reach-c", reach, 2)
     job = Job(manifest=manifest, spec=spec, size=32, film_every=5, seed=0)
@@ -225,10 +235,10 @@ def test_a_model_plays_where_its_actions_fit_and_the_table_says_where_not(
     """A model of six numbers: only the rows without one are left."""
     model = WorldModel(WorldModelConfig(image_size=32, action_dim=6)).eval()
     save_checkpoint(tmp_path / "arm6", model, {})
-    more = ["--checkpoint", str(tmp_path / "arm6"), "--pairs", "1", "--rows", "random,hold,agent"]
+    more = ["--checkpoint", str(tmp_path / "arm6"), "--pairs", "1", "--rows", "random,zero,agent"]
     assert main(bench(tmp_path / "out", *more)) == 0
     task = load_suite_results(tmp_path / "out" / SUITE).tasks[0]
-    assert [row.row for row in task.rows] == ["random", "hold"]
+    assert [row.row for row in task.rows] == ["random", "zero"]
     why = "agent: arm6 plans actions of 6 numbers, the task takes 4"
     assert task.left_out == why
     assert f"reach-a, not played: {why}" in (tmp_path / "out" / "suite.md").read_text()
@@ -261,7 +271,7 @@ def test_a_folder_with_something_else_is_left_alone(bench: Bench, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", "manifests: push-near", "rows: [hold]", "manifests: [a]\nsleep: 3", "a: [", "3"]
+    "text", ["[]", "manifests: push-near", "rows: [zero]", "manifests: [a]\nsleep: 3", "a: [", "3"]
 )
 def test_a_file_that_is_no_suite_says_so(text: str, tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"

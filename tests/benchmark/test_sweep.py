@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import sweep as script
 from goalsight.agent import Agent
-from goalsight.agent.settings import agent_config
+from goalsight.agent.config import agent_config
 from goalsight.benchmark import Manifest, Results, save_manifest
 from goalsight.benchmark.results import CheckpointRef, Latency
 from goalsight.checkpoint import Checkpoint, save_checkpoint
@@ -24,9 +24,7 @@ SHIPPED = config_dir() / "bench" / "switches.yaml"
 HEADS: dict[str, dict[str, Any]] = {
     "actor": {"width": 8, "depth": 1, "furthest": 20},
     "ensemble": {"width": 8},
-    "macro": {},
     "probe": {"variables": {"state.cube_pos": {"width": 3, "unit": "m"}}, "hidden": 8},
-    "temporal_distance": {"width": 8},
 }
 
 
@@ -53,7 +51,7 @@ def test_every_switch_that_searches_evaluates_as_many_plans_a_control_step() -> 
     assert spent.pop("actor alone") == 0.2
     assert next(iter(spent.values())) == 200
     assert {name: plans for name, plans in spent.items() if not 198 <= plans <= 202} == {}
-    assert len(spent) == 14
+    assert len(spent) == 12
 
 
 def test_what_a_checkpoint_lacks_is_said_and_nothing_is_played(tmp_path: Path) -> None:
@@ -65,7 +63,7 @@ def test_what_a_checkpoint_lacks_is_said_and_nothing_is_played(tmp_path: Path) -
         if isinstance(script.agent_of(plan, switch, "near"), str)
     }
     assert told["sub-goals"] == "needs --memory"
-    assert "has no actor" in str(told["both"])
+    assert "has no actor" in str(told["hybrid"])
     assert "probe head, this one has none" in str(told["decoded cost"])
     assert set(told) == set(switches) - {
         "search", "decision every control step", "decision every two blocks", "commitment"
@@ -109,7 +107,11 @@ def test_budgets_are_drawn(results_of: Callable[..., Results], tmp_path: Path) -
 def test_a_line_has_rates_and_the_pairs_won_and_lost(results_of: Callable[..., Results]) -> None:
     switches = {
         name: script.Switch(settings=settings)
-        for name, settings in {"base": "", "better": "mode=both", "other": "decoded=1"}.items()
+        for name, settings in {
+            "base": "",
+            "better": "mode=hybrid",
+            "other": "cost.decoded_weight=1",
+        }.items()
     }
     found: dict[str, script.Found] = {
         "base": agents(results_of, [0] * 8 + [1, 1]),
@@ -119,7 +121,9 @@ def test_a_line_has_rates_and_the_pairs_won_and_lost(results_of: Callable[..., R
     lines = script.render(switches, found).splitlines()
     assert lines[2].startswith("| base |  | 20 % [6, 51] | 20 % [6, 51] |  | 200 | 12 ms |")
     assert "| 90 % [60, 98] | 90 % [60, 98] | 8 won, 1 lost, p = 0.039 | 200 |" in lines[3]
-    assert lines[4].startswith("| other | `decoded=1` | not measured: needs a probe head |")
+    assert lines[4].startswith(
+        "| other | `cost.decoded_weight=1` | not measured: needs a probe head |"
+    )
     assert {line.count("|") for line in lines[:5]} == {8}
     assert "against the row base" in lines[6]
     assert "labels used: state.cube_pos" in lines[6]
@@ -149,7 +153,8 @@ def test_a_second_run_plays_nothing_and_the_page_holds_the_table(
     save_checkpoint(tmp_path / "model", model_of(), {})
     (tmp_path / "page.md").write_text("<!-- switches: by hand -->\n<!-- /switches -->\n")
     (tmp_path / "two.yaml").write_text(
-        "rows:\n  few: {settings: 'samples=8,iterations=2'}\n  probed: {settings: decoded=1}\n"
+        "rows:\n  few: {settings: 'planner.samples=8,planner.iterations=2'}\n"
+        "  probed: {settings: cost.decoded_weight=1}\n"
     )
     pairs = save_manifest(reach, tmp_path / "pairs")
     command = ["--checkpoint", str(tmp_path / "model"), "--manifest", str(pairs), "--pairs", "1"]
@@ -159,7 +164,7 @@ def test_a_second_run_plays_nothing_and_the_page_holds_the_table(
     first = capsys.readouterr().out
     assert "goalsight bench" in first
     page = (tmp_path / "page.md").read_text()
-    assert "| few | `samples=8,iterations=2` |" in page
+    assert "| few | `planner.samples=8,planner.iterations=2` |" in page
     assert "not measured: a decoded-state cost needs" in page
     assert script.main(command) == 0
     second = capsys.readouterr().out

@@ -15,7 +15,7 @@ from benchmarks.timing import run
 from goalsight.checkpoint import save_checkpoint
 from goalsight.models import WorldModel, WorldModelConfig
 
-SMALL = "samples=60,iterations=2,horizon=2,proposals=2"
+SMALL = "planner.samples=60,planner.iterations=2,planner.horizon=2,actor.proposals=2"
 
 
 def rows_of(argv: list[str], capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -29,12 +29,12 @@ def rows_of(argv: list[str], capsys: pytest.CaptureFixture[str]) -> list[dict[st
 def test_all_that_decides_has_a_row_and_what_is_faster_finds_the_same_plan(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    rows = rows_of(["--who", "cem,icem,actor,both", "--batch", "3"], capsys)
-    names = ["cem", "icem", "actor", "both"]
+    rows = rows_of(["--who", "cem,icem,actor,hybrid", "--batch", "3"], capsys)
+    names = ["cem", "icem", "actor", "hybrid"]
     assert [(row["who"], row["way"]) for row in rows] == [
         (name, way) for name in names for way in ("plain", "once")
     ]
-    # both: its own plan and 2 others are the actor's, and imagined before the search
+    # hybrid: its own plan and 2 others are the actor's, and imagined before the search
     evaluations = dict(zip(names, (120, 108, 1, 120 + 1 + 2), strict=True))
     for row in rows:
         assert (row["evaluations"], row["size"]) == (evaluations[row["who"]], "tiny")
@@ -44,7 +44,7 @@ def test_all_that_decides_has_a_row_and_what_is_faster_finds_the_same_plan(
         assert row["of_many"] is None or row["of_many"]["milliseconds"] == pytest.approx(10 / 3)
         assert row["off"] < 1e-4
     counted = {row["who"]: row["gflop"] for row in rows if row["way"] == "once"}
-    assert counted["actor"] < counted["icem"] < counted["cem"] < counted["both"]
+    assert counted["actor"] < counted["icem"] < counted["cem"] < counted["hybrid"]
 
 
 def test_a_checkpoint_is_measured_in_place_of_an_untrained_model(
@@ -72,7 +72,7 @@ def test_a_decision_of_twice_the_plans_is_twice_the_work() -> None:
     """Beside the look at the picture, which both take once."""
     checkpoint = make_untrained("tiny", "cpu")
     one, two, three = (
-        count_flop(Decisions(checkpoint, make_config("cem", f"samples={many}"), 1).decide)
+        count_flop(Decisions(checkpoint, make_config("cem", f"planner.samples={many}"), 1).decide)
         for many in (50, 100, 150)
     )
     assert three - two == pytest.approx(two - one, rel=1e-3)
@@ -83,7 +83,7 @@ def test_the_transformer_of_the_peer_saves_what_the_count_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """15 frames through all layers a plan the plain way; see docs/planning.md for the count."""
-    settings = SMALL.replace("horizon=2", "horizon=5")
+    settings = SMALL.replace("planner.horizon=2", "planner.horizon=5")
     argv = ["--size", "peer", "--who", "cem", "--settings", settings, "--batch", "0"]
     plain, once = rows_of(argv, capsys)
     assert plain["gflop"] / once["gflop"] == pytest.approx(1.5, abs=0.05)
@@ -92,18 +92,18 @@ def test_the_transformer_of_the_peer_saves_what_the_count_says(
 
 
 def test_people_get_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    argv = ["--settings", SMALL, "--who", "cem,both", "--rounds", "1", "--batch", "2"]
+    argv = ["--settings", SMALL, "--who", "cem,hybrid", "--rounds", "1", "--batch", "2"]
     assert run(deciding, argv) == 0
     shown = capsys.readouterr().out
     assert "floor: the predictor's matrix products" in shown
-    for row in ("| tiny | cem | plain |", "| tiny | cem | once |", "| tiny | both | once |"):
+    for row in ("| tiny | cem | plain |", "| tiny | cem | once |", "| tiny | hybrid | once |"):
         assert row in shown
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--settings", "samples=1"], "elites must be in [2, samples]"),
+        (["--settings", "planner.samples=1"], "elites must be in [2, samples]"),
         (["--size", "huge"], "no size 'huge'; there are: tiny, small, base, peer"),
         (["--checkpoint", "runs/none"], "runs/none"),
         (["--who", "nobody"], "nobody"),

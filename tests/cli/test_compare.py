@@ -26,7 +26,7 @@ PLAN = Comparison(
     rows={
         "plain": Row(train="--config tiny"),
         "two stages": Row(
-            train="--config vjepa-ac", pretrain="--config tiny", settings="samples=9"
+            train="--config vjepa-ac", pretrain="--config tiny", settings="planner.samples=9"
         ),
     },
 )
@@ -46,9 +46,9 @@ def test_pretraining_shares_the_budget_with_training(tmp_path: Path) -> None:
 
 
 def test_the_agents_settings_reach_the_benchmark_alone(tmp_path: Path) -> None:
-    assert [line.split()[0] for line in lines("two stages", tmp_path) if "samples=9" in line] == [
-        "bench"
-    ]
+    assert [
+        line.split()[0] for line in lines("two stages", tmp_path) if "planner.samples=9" in line
+    ] == ["bench"]
 
 
 @pytest.mark.parametrize(("minutes", "text"), [(0.5, "00:00:00:30"), (90, "00:01:30:00")])
@@ -58,7 +58,7 @@ def test_minutes_become_lightnings_durations(minutes: float, text: str) -> None:
 
 @pytest.mark.parametrize("name", ["models", "plannability"])
 def test_every_shipped_comparison_names_arguments_that_bench_knows(name: str) -> None:
-    from goalsight.agent.settings import agent_config
+    from goalsight.agent.config import agent_config
     from goalsight.cli.bench import bench
 
     plan = read_comparison(find_comparison(name))

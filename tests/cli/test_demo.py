@@ -31,7 +31,7 @@ def test_the_demo_runs_end_to_end_and_a_second_run_reuses_everything(
         assert f"report: {out / name / 'report.html'}" in first
         assert (out / name / "report.html").read_text().startswith("<!")
         rows = [row["row"] for row in json.loads(text)["rows"]]
-        assert rows == ["random", "hold", "expert", "agent"]
+        assert rows == ["random", "zero", "expert", "agent"]
     assert (out / "plan" / "rollout.mp4").is_file()
     shown = json.loads((out / "plan" / "plan.json").read_text())
     played = {o["row"]: o for o in json.loads(results[shown["manifest"]["name"]])["pairs"]}

@@ -16,7 +16,10 @@ from goalsight.data import open_dataset, validate
 from goalsight.models import WorldModel, WorldModelConfig
 
 PUSH = "Goalsight/Push-v0"
-QUICK = "samples=4,elites=2,iterations=1,horizon=2,aim_blocks=1,near=100"
+QUICK = (
+    "planner.samples=4,planner.elites=2,planner.iterations=1,planner.horizon=2,"
+    "subgoals.aim_blocks=1,subgoals.match_radius=100"
+)
 Capture = pytest.CaptureFixture[str]
 
 
@@ -116,22 +119,6 @@ def test_an_agent_collects_and_each_episode_keeps_its_goal(home: Path, tmp_path:
     assert dataset.provenance.agent["settings"] == QUICK
     assert [record.goal is not None for record in dataset.records] == [True, True]
     assert validate(out) == []
-
-
-def test_an_agent_plans_in_macro_actions_of_a_dataset(
-    home: Path, tmp_path: Path, capsys: Capture
-) -> None:
-    given = [*paths(home), "--out", str(tmp_path / "macro"), "--blocks", "2", "--codes", "2"]
-    capsys.readouterr()
-    assert main(["head", "macro", *given, "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert 0 < said["variance_kept"] <= 1
-    assert said["chunks"] == 3  # one episode to fit: blocks 0-1, 1-2 and 2-3
-    command = ["plan", "--checkpoint", str(tmp_path / "macro"), "--env", PUSH, "--steps", "2"]
-    command += ["--out", str(tmp_path / "plan"), "--settings"]
-    assert main([*command, f"{QUICK},macro=true"]) == 0
-    assert main(["head", "macro", *given]) == 2
-    assert "already holds something" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def test_a_pair_of_a_manifest_is_played_as_the_benchmark_plays_it(
     )
     manifest = save_manifest(make_manifest(recipe), tmp_path)
     shared = ["--checkpoint", str(checkpoint), "--manifest", str(manifest), "--seed", "4"]
-    shared += ["--settings", "samples=16,iterations=2"]
+    shared += ["--settings", "planner.samples=16,planner.iterations=2"]
     bench = ["--rows", "agent", "--workers", "1", "--out", str(tmp_path / "bench")]
     assert main(["bench", *shared, *bench]) == 0
     _, pair = json.loads((tmp_path / "bench" / "results.json").read_text())["pairs"]
@@ -210,7 +210,7 @@ def test_what_is_played_is_a_task_or_a_pair_of_a_manifest(
     assert one in refusal()
     assert one in refusal("--env", PUSH, "--manifest", "push-near")
     assert "--pair is one of a manifest's" in refusal("--env", PUSH, "--pair", "3")
-    for own in (["--steps", "9"], ["--goal", "goal.png"], ["--goal-region", "change"]):
+    for own in (["--steps", "9"], ["--goal", "goal.png"]):
         assert "has its own goal and budget" in refusal("--manifest", "push-near", *own)
     for pair in ("-1", "200"):
         line = refusal("--manifest", "push-near", f"--pair={pair}")
@@ -286,32 +286,11 @@ def test_several_goal_images_are_gone_after_in_their_order(plan: Plan, tmp_path:
     record = json.loads(out)
     assert record["goal"] == [str(first), str(second)]
     assert record["goal_index"] == [1] * STEPS
-    assert record["region"] == "all"
     names = {entry.name for entry in (tmp_path / "out").iterdir()}
     assert {"goal-1.png", "goal-2.png"} <= names
     assert "goal.png" not in names
     _, out, _ = plan("--goal", str(first), "--goal", str(second))
     assert "at the end after number 2 of 2" in out
-
-
-def test_a_region_is_drawn_on_a_grid_and_shown_and_refused_of_a_pooled_model(
-    plan: Plan, tmp_path: Path
-) -> None:
-    grid = str(save_model(tmp_path / "grid", encoder="conv-grid", predictor="grid"))
-    whole = json.loads(plan("--checkpoint", grid, "--json")[1])
-    film = (tmp_path / "out" / "filmstrip.png").read_bytes()
-    drawn = json.loads(plan("--checkpoint", grid, "--goal-region", "0,16,16,32", "--json")[1])
-    assert drawn["region"] == [0, 16, 16, 32]
-    assert drawn["energy"] != whole["energy"]
-    assert (tmp_path / "out" / "filmstrip.png").read_bytes() != film
-    changed = json.loads(plan("--checkpoint", grid, "--goal-region", "change", "--json")[1])
-    assert changed["region"] == "change"
-    for region in ("0,16,16,32", "change"):
-        assert "one latent for the whole picture" in refused(plan("--goal-region", region))
-    for wrong in ("1,2,3", "left", "a,b,c,d"):
-        assert "takes x0,y0,x1,y1 in pixels" in refused(plan("--goal-region", wrong))
-    line = refused(plan("--checkpoint", grid, "--goal-region", "0,0,99,8"))
-    assert "is no box in a picture of 32 x 32" in line
 
 
 def test_an_unknown_environment_is_refused_with_those_that_exist(

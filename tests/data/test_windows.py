@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from goalsight.clip import Clip
 from goalsight.data import FrameCache, Windows, action_statistics, open_dataset, split_episodes
-from goalsight.data.stores import resize
 from goalsight.errors import DatasetError
+from goalsight.pictures import resize
 
 cached_open = cache(open_dataset)
 

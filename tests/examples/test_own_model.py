@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from goalsight.agent import Agent
-from goalsight.agent.settings import agent_config
+from goalsight.agent.config import agent_config
 from goalsight.benchmark import load_results
 from goalsight.benchmark.rows import PlayerSpec
 from goalsight.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -20,7 +20,7 @@ from goalsight.errors import CheckpointError
 from goalsight.models import WorldModel, WorldModelConfig
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FEW = "samples=8,iterations=2"
+FEW = "planner.samples=8,planner.iterations=2"
 
 
 @pytest.fixture

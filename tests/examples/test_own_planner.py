@@ -88,7 +88,7 @@ def test_the_command_that_the_page_shows_benches_it(example: Any, tmp_path: Path
     save_checkpoint(tmp_path / "model", model, {})
     command = ["bench", "--player", "own_planner:player", "--checkpoint", str(tmp_path / "model")]
     command += ["--manifest", "reach-near-dev", "--rows", "agent", "--pairs", "1", "--workers", "1"]
-    settings = ["--settings", "samples=8,iterations=2"]
+    settings = ["--settings", "planner.samples=8,planner.iterations=2"]
     assert main([*command, *settings, "--out", str(tmp_path / "run")]) == 0
     results = load_results(tmp_path / "run" / "results.json")
     agent, player = results.rows

@@ -111,7 +111,12 @@ def test_it_runs_with_a_checkpoint_and_shows_the_histogram(
     threads = torch.get_num_threads()
     argv = ["--checkpoint", str(tmp_path), "--steps", "6", "--hz", "2", "--deadline-ms", "400"]
     try:
-        assert example.main([*argv, "--settings", "samples=8,elites=2,iterations=2"]) == 0
+        assert (
+            example.main(
+                [*argv, "--settings", "planner.samples=8,planner.elites=2,planner.iterations=2"]
+            )
+            == 0
+        )
     finally:
         torch.set_num_threads(threads)
     shown = capsys.readouterr().out

@@ -20,7 +20,7 @@ Run = Callable[..., tuple[int, str, str]]
 def test_the_same_seed_draws_the_same_pairs_and_a_rerun_takes_them(
     tmp_path: Path, run: Run
 ) -> None:
-    argv = ["bench", "--env", BALL, "--rows", "hold", "--pairs", "3", "--workers", "1", "--json"]
+    argv = ["bench", "--env", BALL, "--rows", "zero", "--pairs", "3", "--workers", "1", "--json"]
     hashes = []
     for name in ("a", "a", "b"):
         status, out, err = run(*argv, "--budget", "6", "--out", str(tmp_path / name))
@@ -86,7 +86,7 @@ def test_fast_render_says_what_it_gains_and_is_kept_with_the_data(tmp_path: Path
 def test_what_cannot_be_benchmarked_is_refused_in_one_line(
     argv: list[str], message: str, tmp_path: Path, run: Run
 ) -> None:
-    rows = [] if "--rows" in argv else ["--rows", "hold"]
+    rows = [] if "--rows" in argv else ["--rows", "zero"]
     status, out, err = run("bench", *argv, *rows, "--pairs", "1", "--out", str(tmp_path / "b"))
     assert (status, out) == (2, "")
     assert message in err

@@ -30,7 +30,7 @@ def test_it_collects_trains_plans_and_benchmarks(env: str, tmp_path: Path, run: 
     status, _, err = run(*train, *fast, "--trainer.accelerator", "cpu")
     assert status == 0, err
     bare = env.partition("?")[0]
-    search = ["--settings", "samples=8,iterations=1,horizon=2"]
+    search = ["--settings", "planner.samples=8,planner.iterations=1,planner.horizon=2"]
     plan = ["plan", "--checkpoint", model, "--env", bare, "--out", str(tmp_path / "plan")]
     status, out, err = run(*plan, "--steps", "4", *search)
     assert status == 0, err
@@ -38,4 +38,4 @@ def test_it_collects_trains_plans_and_benchmarks(env: str, tmp_path: Path, run: 
     argv = ["bench", "--checkpoint", model, "--env", bare, "--out", bench, "--pairs", "2"]
     status, out, err = run(*argv, "--budget", "6", "--workers", "1", "--json", *search)
     assert status == 0, err
-    assert [row["row"] for row in json.loads(out)["rows"]] == ["random", "hold", "agent"]
+    assert [row["row"] for row in json.loads(out)["rows"]] == ["random", "zero", "agent"]

@@ -22,7 +22,7 @@ from goalsight.memory.search import build_index, index_factory
 
 CPU = torch.device("cpu")
 WALK = [float(i) for i in range(20)]
-CONFIG = SubgoalConfig(aim_blocks=2, near=0.3, pace=0.01, stay=0.0)
+CONFIG = SubgoalConfig(aim_blocks=2, match_radius=0.3, step_cost=0.01, switch_margin=0.0)
 
 
 def memory_of(*episodes: list[float], every: int = 1, frameskip: int = 2) -> Memory:
@@ -92,7 +92,7 @@ def test_of_two_ways_the_shorter_is_taken_and_left_only_for_a_better_one() -> No
     assert way.episode == 1
     followed = Segment(episode=0, start=6, aim=10, end=30, jumps=0, score=0.0)
     for stay, episode in ((0.0, 1), (0.05, 1), (0.1, 0)):  # the price of 12 more rows is 0.06
-        config = SubgoalConfig(aim_blocks=2, near=0.3, pace=0.01, stay=stay)
+        config = SubgoalConfig(aim_blocks=2, match_radius=0.3, step_cost=0.01, switch_margin=stay)
         segment = finder(memory, latents(15.0), config).aim(latents(3.0), (followed,)).segments[0]
         assert segment is not None
         assert segment.episode == episode
@@ -118,8 +118,8 @@ def by_hand(memory: Memory, config: SubgoalConfig, now: Tensor, goal: Tensor) ->
         there = (rows - goal).square().mean((1, 2)) / memory.variance
         for i in range(length):
             for j in range(i + 1, length):
-                if here[i] <= config.near and there[j] <= config.near:
-                    score = here[i] + there[j] + config.pace * (j - i) / 3
+                if here[i] <= config.match_radius and there[j] <= config.match_radius:
+                    score = here[i] + there[j] + config.step_cost * (j - i) / 3
                     best = min(best, float(score))
         first += length
     return best
@@ -131,7 +131,7 @@ def test_no_pair_of_rows_is_better_than_the_segment_found(
     seed: int, near: float, pace: float
 ) -> None:
     memory = random_memory(seed)
-    config = SubgoalConfig(aim_blocks=1, near=near, pace=pace, stay=0.0)
+    config = SubgoalConfig(aim_blocks=1, match_radius=near, step_cost=pace, switch_margin=0.0)
     now, goal = memory.latents[1:2] + 0.1, memory.latents[-2:-1] - 0.1
     segment = finder(memory, goal, config).aim(now).segments[0]
     best = by_hand(memory, config, now[0], goal[0])
@@ -147,7 +147,7 @@ def test_no_pair_of_rows_is_better_than_the_segment_found(
 @settings(max_examples=10)
 def test_a_problem_in_a_batch_is_answered_as_alone(seed: int) -> None:
     memory = random_memory(seed, episodes=30)
-    config = SubgoalConfig(aim_blocks=1, near=2.0)
+    config = SubgoalConfig(aim_blocks=1, match_radius=2.0)
     picks = torch.randint(memory.rows, (2, 6), generator=torch.Generator().manual_seed(seed))
     now, goals = memory.latents[picks[0]] + 0.05, memory.latents[picks[1]] - 0.05
     together = finder(memory, goals, config).aim(now)
@@ -171,7 +171,13 @@ def test_goals_come_first_and_have_the_memorys_shape() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("aim_blocks", 0), ("jumps", -1), ("near", -1.0), ("pace", -1.0), ("stay", -0.1)],
+    [
+        ("aim_blocks", 0),
+        ("jumps", -1),
+        ("match_radius", -1.0),
+        ("step_cost", -1.0),
+        ("switch_margin", -0.1),
+    ],
 )
 def test_a_setting_out_of_range_is_named(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{field} must be"):
@@ -189,7 +195,9 @@ def test_an_index_answers_as_looking_at_every_row_does() -> None:
     assert torch.equal(content, again)
     indexed = Memory(**{**vars(memory), "index": content, "index_kind": kind})
     search = LibrarySearch(indexed, candidates=64)
-    config = SubgoalConfig(aim_blocks=1, near=0.05)  # fewer rows are that near than it is asked for
+    config = SubgoalConfig(
+        aim_blocks=1, match_radius=0.05
+    )  # fewer rows are that near than it is asked for
     through = SubgoalFinder(indexed, config, search)
     goal = memory.latents[700:701]
     through.set_goals(goal)

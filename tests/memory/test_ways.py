@@ -55,7 +55,7 @@ def test_a_way_goes_on_in_another_episode_where_none_alone_leads_there(tmp_path:
     memory = load_memory(tmp_path / "m")  # with its links
     aims = {}
     for jumps in (0, 1):
-        config = SubgoalConfig(aim_blocks=2, near=0.3, pace=0.01, jumps=jumps)
+        config = SubgoalConfig(aim_blocks=2, match_radius=0.3, step_cost=0.01, jumps=jumps)
         finder = SubgoalFinder(memory, config, ExactSearch(memory, torch.device("cpu")))
         finder.set_goals(line(16.0)[None])
         for now in (3.0, 7.0):
@@ -82,7 +82,7 @@ def test_no_way_is_cheaper_than_the_one_found(seed: int, jumps: int, pace: float
     rows, links = memory.latents[:, 0], memory.links
     assert links is not None
     energy = (rows - rows[40]).square().mean(1)
-    ways = Ways(memory, energy, near=0.2, pace=pace, jumps=jumps)
+    ways = Ways(memory, energy, match_radius=0.2, step_cost=pace, jumps=jumps)
 
     @cache
     def cheapest(row: int, left: int) -> float:
@@ -112,7 +112,7 @@ def test_following_a_way_pays_its_price(seed: int) -> None:
     memory = linked(walks(seed))
     rows = memory.latents[:, 0]
     energy = (rows - rows[40]).square().mean(1)
-    ways = Ways(memory, energy, near=0.2, pace=0.1, jumps=3)
+    ways = Ways(memory, energy, match_radius=0.2, step_cost=0.1, jumps=3)
     for row in torch.nonzero(ways.to_go[-1].isfinite()).squeeze(1).tolist()[::4]:
         reached = [ways.walk(row, steps)[0] for steps in range(30)]
         there = reached.index(None)  # steps to the goal

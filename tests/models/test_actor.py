@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from goalsight.models import WorldModel, WorldModelConfig
-from goalsight.models.heads.actor import Actor
-from goalsight.models.heads.mixture import BlockMixture
+from goalsight.models.heads.actor import Actor, BlockMixture
 
 CONFIG = WorldModelConfig(image_size=32, action_dim=3, frameskip=2)
 K, A, D = 2, 3, 4

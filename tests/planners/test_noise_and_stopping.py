@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.planners import PLANNERS
 from goalsight_planners import Cost, SearchConfig, streams
-from goalsight_planners.noise import colour_matrix
+from goalsight_planners.gaussian import colour_matrix
 
 Small = Callable[..., SearchConfig]
 BOX = (-torch.ones(2), torch.ones(2))

@@ -24,10 +24,8 @@ from goalsight_planners import (
     shift_elites,
     streams,
 )
-from goalsight_planners.cem import equal_weights
-from goalsight_planners.distribution import begin, refit
-from goalsight_planners.mppi import path_weights
-from goalsight_planners.space import make_space
+from goalsight_planners.base import make_space
+from goalsight_planners.gaussian import begin, equal_weights, path_weights, refit
 
 Small = Callable[..., SearchConfig]
 BOX = (-torch.ones(2), torch.ones(2))

@@ -56,9 +56,11 @@ def test_a_search_with_a_fixed_spread_begins_near_its_guess() -> None:
 
 
 @pytest.mark.parametrize("name", GAUSSIAN)
-def test_fresh_samples_are_the_same_whatever_was_guessed_or_found(name: str, small: Small) -> None:
+def test_samples_from_the_prior_are_the_same_whatever_was_guessed_or_found(
+    name: str, small: Small
+) -> None:
     """The last quarter of every iteration, and only that."""
-    config = small(name, horizon=H, block=K, fixed_std=0.1, fresh=0.25, samples=32)
+    config = small(name, horizon=H, block=K, fixed_std=0.1, prior_fraction=0.25, samples=32)
     runs = []
     for guess, at in ((-0.5, 0.9), (0.4, -0.9)):
         seen = Seen(at)
@@ -75,8 +77,8 @@ def test_without_them_the_search_is_what_it_was() -> None:
     """The same noise is drawn: a search that asks for neither finds the same plan."""
     config = CEMConfig(horizon=H, block=K, samples=32, iterations=3)
     plain = search("cem", config, None, Seen())
-    assert (config.fixed_std, config.fresh) == (0.0, 0.0)
-    mixed, seen = replace(config, fresh=0.25), Seen()
+    assert (config.fixed_std, config.prior_fraction) == (0.0, 0.0)
+    mixed, seen = replace(config, prior_fraction=0.25), Seen()
     search("cem", mixed, None, seen)
     untouched = Seen()
     again = search("cem", config, None, untouched)
@@ -84,8 +86,8 @@ def test_without_them_the_search_is_what_it_was() -> None:
     assert torch.equal(seen.plans[0], untouched.plans[0])  # both begin at the widest there is
 
 
-def test_guesses_may_not_take_the_place_of_fresh_samples() -> None:
-    config = CEMConfig(horizon=H, block=K, samples=8, elites=2, fresh=0.5)
+def test_guesses_may_not_take_the_place_of_samples_from_the_prior() -> None:
+    config = CEMConfig(horizon=H, block=K, samples=8, elites=2, prior_fraction=0.5)
     guesses = torch.zeros(1, 5, H, K, A)
     with pytest.raises(
         ValueError, match="init holds 5 guesses; of 8 samples 4 are not independent"
@@ -98,7 +100,7 @@ def test_guesses_may_not_take_the_place_of_fresh_samples() -> None:
     ("field", "value", "message"),
     [
         ("fixed_std", -0.1, "fixed_std must be at least 0, got -0.1"),
-        ("fresh", 1.0, r"fresh must be in \[0, 1\), got 1.0"),
+        ("prior_fraction", 1.0, r"prior_fraction must be in \[0, 1\), got 1.0"),
     ],
 )
 def test_values_out_of_range_are_refused(field: str, value: float, message: str) -> None:

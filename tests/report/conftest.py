@@ -38,7 +38,7 @@ def outcomes() -> list[Outcome]:
     """Of the agent: held, missed, reached but lost, missed by more. Holding solves nothing."""
     falling = np.linspace(0.2, 0.01, BUDGET + 1).clip(0.02).tolist()
     curves = {
-        "hold": [[0.1 + 0.1 * pair] * (BUDGET + 1) for pair in range(4)],
+        "zero": [[0.1 + 0.1 * pair] * (BUDGET + 1) for pair in range(4)],
         "agent": [
             [0.1] * 3 + [0.03] * (BUDGET - 2),
             [0.2] * BUDGET + [0.15],
@@ -53,7 +53,7 @@ def outcomes() -> list[Outcome]:
 def results() -> Results:
     """Results of the made-up run; its names try to break the page."""
     played = outcomes()
-    rows = ("hold", "agent")
+    rows = ("zero", "agent")
     return Results(
         schema=1, goalsight="0.1.0", commit="abc123", command="goalsight bench --out '<b>'",
         hardware="a processor", device="cpu", agent={"planner": {"samples": 200}, "replan": 1},

@@ -147,7 +147,9 @@ def test_of_many_rows_the_neighbours_in_rank_are_told_first(results: Results) ->
 
 
 def test_the_page_opens_with_the_best_row_that_sees_pictures_alone(results: Results) -> None:
-    assert leading_row(table(results, {"expert": 12, "search": 7, "both": 9, "gcbc": 8})) == "both"
+    assert (
+        leading_row(table(results, {"expert": 12, "search": 7, "hybrid": 9, "gcbc": 8})) == "hybrid"
+    )
     assert leading_row(table(results, {"actor": 7, "search": 7})) == "search"
     assert leading_row(table(results, {"expert": 12})) == "expert"
 

@@ -73,7 +73,7 @@ def test_every_episode_is_there_failures_of_the_agent_first(outline: Outline) ->
         ("agent", "2", "lost"),
         ("agent", "0", "held"),
     ]
-    assert [row for row, _, _ in shown[4:]] == ["hold"] * 4
+    assert [row for row, _, _ in shown[4:]] == ["zero"] * 4
 
 
 def test_an_episode_shows_rollout_and_goal(outline: Outline) -> None:
@@ -113,7 +113,7 @@ def test_the_table_says_what_was_measured(page: str) -> None:
     assert "40 / 60 ms" not in page  # percentiles, not extremes
     assert "cube_pos" in page
     assert "agent held 1 of 4 goals to the end" in page
-    assert "<b>No difference shown between agent and hold</b>: agent alone solved 1 pair" in page
+    assert "<b>No difference shown between agent and zero</b>: agent alone solved 1 pair" in page
 
 
 def test_the_page_says_where_it_comes_from(page: str, results: Results) -> None:
@@ -165,7 +165,7 @@ def test_rows_nobody_knew_of_just_work(results: Results, run: Path, tmp_path: Pa
     """Another name, three times over: nothing on the page hangs on what a row is called."""
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    names = {"hold": ["gcbc"], "agent": ["mine", "mine shuffled", "theirs"]}
+    names = {"zero": ["gcbc"], "agent": ["mine", "mine shuffled", "theirs"]}
     pairs = [replace(o, row=new) for o in results.pairs for new in names[o.row]]
     for o in results.pairs:
         for new in names[o.row]:
@@ -194,7 +194,7 @@ def test_a_page_keeps_to_its_size(
     page = write_report(copy).read_text(encoding="utf-8")
     videos = re.findall(r'aria-label="video of pair (\d) by (\w+)', page)
     assert ("3", "agent") in videos
-    assert ("3", "hold") in videos
+    assert ("3", "zero") in videos
     assert 2 <= len(videos) < 8
     assert sum(map(len, re.findall(r'src="(data:video[^"]+)', page))) <= 3 * video
     assert sum(map(len, re.findall(r'id="strip\d+"[^>]*href="([^"]+)', page))) <= 4000

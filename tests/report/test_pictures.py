@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from goalsight.report import encode_video, filmstrip, write_filmstrip, write_video
-from goalsight.report.pixels import enlarge, shade, spread
+from goalsight.report.pixels import enlarge, spread
 
 RED, GREEN, BLUE = ([200, 30, 30], [30, 200, 30], [30, 30, 200])
 
@@ -55,15 +55,6 @@ def test_a_video_may_show_another_goal_beside_every_frame() -> None:
         assert np.abs(frame[60, -60] - colour).max() < 12
     with pytest.raises(ValueError, match="one goal a frame: got 3 goals, 2 frames"):
         encode_video(plain(RED, RED), 10, goal=plain(GREEN, BLUE, RED))
-
-
-def test_what_counts_little_is_dark() -> None:
-    weights = np.array([[1.0, 0.0], [0.5, 1.0]], np.float32)
-    shaded = shade(plain([200, 100, 40])[0], weights, least=0.5)
-    assert shaded.shape == (64, 64, 3)
-    assert (shaded[:32, :32] == [200, 100, 40]).all()
-    assert (shaded[:32, 32:] == [100, 50, 20]).all()
-    assert (shaded[32:, :32] == [150, 75, 30]).all()
 
 
 @given(length=st.integers(1, 200), count=st.integers(2, 12))

@@ -19,7 +19,7 @@ from goalsight.report.suite import compared, suite_markdown
 @pytest.fixture(scope="session")
 def suite(results: Results) -> SuiteResults:
     """Two tasks with the rows of the made-up run; on the second nothing was planned."""
-    tests = [PairedTest(rows=("both", "gcbc"), only_first=40, only_second=9, p=0.000012)]
+    tests = [PairedTest(rows=("hybrid", "gcbc"), only_first=40, only_second=9, p=0.000012)]
     first = TaskResult(
         folder="push near", manifest=results.manifest, rows=results.rows, mcnemar=tests, left_out=""
     )
@@ -38,7 +38,7 @@ def suite(results: Results) -> SuiteResults:
 def test_the_table_has_a_line_for_every_row_of_every_task(suite: SuiteResults) -> None:
     text = suite_markdown(suite)
     assert "| push-near | agent | 4 | 25 % [5, 70] | 50 % [15, 85] | 50 / 60 ms |" in text
-    assert "| push-near | hold | 4 | 0 % [0, 49] | 0 % [0, 49] |  |" in text
+    assert "| push-near | zero | 4 | 0 % [0, 49] | 0 % [0, 49] |  |" in text
     assert text.count("| tea-far |") == 1
     assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {7}
 
@@ -47,7 +47,7 @@ def test_the_table_says_who_was_compared_what_is_missing_and_where_it_is_from(
     suite: SuiteResults,
 ) -> None:
     text = suite_markdown(suite)
-    assert "- push-near: both against gcbc +40 / −9, p < 0.001" in text
+    assert "- push-near: hybrid against gcbc +40 / −9, p < 0.001" in text
     assert "- tea-far, not played: agent: m plans 4 numbers, the task takes 6" in text
     assert "command `goalsight bench --suite core --out '<b>'`" in text
     assert "commit `ab12ab12ab12+dirty`; hardware a processor, 2 cores" in text

@@ -10,9 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from goalsight.agent import AgentConfig
 from goalsight.agent.config import CostConfig
-from goalsight.agent.cost import PlanCost
+from goalsight.agent.cost import PlanCost, PlanningProblem
 from goalsight.checkpoint import load_checkpoint, save_checkpoint
 from goalsight.cli.main import main
 from goalsight.data import Dataset
@@ -78,8 +77,9 @@ def test_doubt_is_what_the_setting_says_it_costs(model: WorldModel) -> None:
     def cost(model: WorldModel, weight: float) -> Tensor:
         z = torch.randn(1, 1, 1, model.latent_dim, generator=torch.Generator().manual_seed(1))
         plans = torch.rand(1, 6, 2, 4, 2, generator=torch.Generator().manual_seed(2))
-        config = AgentConfig(cost=CostConfig(disagreement=weight))
-        return PlanCost(model, z, z[:, 0] + 1, config, latent_variance=1.0)(plans)
+        config = CostConfig(disagreement_weight=weight)
+        problem = PlanningProblem(latents=z, goal=z[:, 0] + 1)
+        return PlanCost(model, problem, config, latent_variance=1.0)(plans)
 
     with pytest.raises(CheckpointError, match="goalsight head ensemble"):
         cost(model, 1.0)

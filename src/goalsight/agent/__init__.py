@@ -1,7 +1,13 @@
 """The agent: observation and goal image to action."""
 
 from goalsight.agent.agent import Agent
-from goalsight.agent.config import ActorUse, AgentConfig, CostConfig, SequenceConfig
+from goalsight.agent.config import (
+    ActorUse,
+    AgentConfig,
+    CostConfig,
+    SequenceConfig,
+    agent_config,
+)
 from goalsight.agent.shuffled import ShuffledAgent
 from goalsight.agent.timing import Latencies, LatencySummary
 
@@ -14,4 +20,5 @@ __all__ = [
     "LatencySummary",
     "SequenceConfig",
     "ShuffledAgent",
+    "agent_config",
 ]

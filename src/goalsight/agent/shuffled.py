@@ -9,36 +9,10 @@ from torch import Tensor
 
 from goalsight.agent.agent import Agent
 from goalsight.agent.config import AgentConfig
-from goalsight.agent.deciding import Decider, Scene
 from goalsight.checkpoint import Checkpoint
 from goalsight.errors import UserError
 from goalsight.memory import Memory
-from goalsight_planners import Bounds, Cost, Plan, Stop
-
-
-class ShuffledDecider(Decider):
-    """Decides by costs of plans whose blocks are out of order."""
-
-    def plan(
-        self,
-        scene: Scene,
-        cost: Cost,
-        warm: Tensor | None,
-        bounds: Bounds,
-        generators: Sequence[torch.Generator],
-        *,
-        stop: Stop | None = None,
-    ) -> Plan:
-        """Decide as `Decider.plan` does, with the arguments it takes."""
-        blocks = self._config.planner.horizon
-        orders = torch.stack([derangement(blocks, generator) for generator in generators])
-
-        def shuffled(plans: Tensor) -> Tensor:
-            """Costs (B, N) of plans (B, N, H, K, A), each in its problem's order."""
-            index = orders[:, None, :, None, None].expand_as(plans)
-            return cost(plans.gather(2, index))
-
-        return super().plan(scene, shuffled, warm, bounds, generators, stop=stop)
+from goalsight_planners import Cost
 
 
 class ShuffledAgent(Agent):
@@ -48,8 +22,6 @@ class ShuffledAgent(Agent):
     block keeps its place. What is executed is the plan as the search drew it. An agent that does
     as well like this does not need its model to know when an action happens.
     """
-
-    decider_class = ShuffledDecider
 
     def __init__(
         self,
@@ -66,6 +38,17 @@ class ShuffledAgent(Agent):
         super().__init__(checkpoint, name, config, memory)
         check_shuffled(self.config)
 
+    def _scored(self, cost: Cost, streams: Sequence[torch.Generator]) -> Cost:
+        blocks = self.config.planner.horizon
+        orders = torch.stack([derangement(blocks, stream) for stream in streams])
+
+        def shuffled(plans: Tensor) -> Tensor:
+            """Costs (B, N) of plans (B, N, H, K, A), each in its problem's order."""
+            index = orders[:, None, :, None, None].expand_as(plans)
+            return cost(plans.gather(2, index))
+
+        return shuffled
+
 
 def check_shuffled(config: AgentConfig) -> None:
     """Refuse settings under which there is nothing to shuffle.
@@ -76,7 +59,7 @@ def check_shuffled(config: AgentConfig) -> None:
     if config.mode == "actor" or config.planner.horizon < 2:
         raise UserError(
             "the shuffled row needs a search over at least 2 blocks: leave mode=actor and "
-            "horizon=1 out of --settings"
+            "planner.horizon=1 out of --settings"
         )
 
 

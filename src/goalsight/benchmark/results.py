@@ -19,6 +19,8 @@ SCHEMA = 1
 """Version of the shape of `results.json`."""
 HOLD = 5
 """Control steps at the end of the budget that must all be inside the threshold."""
+RENAMED_ROWS = {"both": "hybrid", "hold": "zero"}
+"""What rows of version 0.1 are called now; its files still load."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ def outcome_from_json(fields: Mapping[str, Any]) -> Outcome:
     sequences = {name: tuple(fields[name]) for name in ("distance_m", "latency_ms")}
     inside = fields.get("inside")
     spans = None if inside is None else tuple((first, last) for first, last in inside)
-    return Outcome(**{**fields, **sequences, "inside": spans})
+    return Outcome(**{**fields, **sequences, "row": row_name(fields["row"]), "inside": spans})
 
 
 def stretches(inside: Sequence[bool]) -> tuple[tuple[int, int], ...]:
@@ -215,11 +217,17 @@ def load_results(path: Path) -> Results:
         raise UserError(f"{path} is not a results.json of goalsight: {error}") from None
 
 
+def row_name(name: str) -> str:
+    """What a row is called now."""
+    return RENAMED_ROWS.get(name, name)
+
+
 def row_from_json(row: Mapping[str, Any]) -> RowResult:
     """A line of the table as it was before `asdict` and JSON."""
     return RowResult(
         **{
             **row,
+            "row": row_name(row["row"]),
             "terminal": SuccessRate(**row["terminal"]),
             "anytime": SuccessRate(**row["anytime"]),
             "latency_ms": Latency(**row["latency_ms"]) if row["latency_ms"] else None,
@@ -229,7 +237,7 @@ def row_from_json(row: Mapping[str, Any]) -> RowResult:
 
 def paired_from_json(test: Mapping[str, Any]) -> PairedTest:
     """A comparison of two rows as it was before `asdict` and JSON."""
-    return PairedTest(**{**test, "rows": tuple(test["rows"])})
+    return PairedTest(**{**test, "rows": tuple(map(row_name, test["rows"]))})
 
 
 def _from_json(content: dict[str, Any]) -> Results:

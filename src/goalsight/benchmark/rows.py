@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.agent.settings import agent_config
+from goalsight.agent.config import agent_config
+from goalsight.benchmark.results import RENAMED_ROWS
 from goalsight.benchmark.tasks import task_of
 from goalsight.checkpoint import find_checkpoint, read_card
 from goalsight.environments import Env
@@ -55,7 +56,7 @@ class PlayerSpec:
     device: str
     """Torch device the agent runs on."""
     settings: str = ""
-    """Of the agent where they differ from its card's; see `goalsight.agent.settings`."""
+    """Of the agent where they differ from its card's; see `goalsight.agent.config`."""
     tier: str = ""
     """Of the manifest: how far goals are."""
     memory: Path | None = None
@@ -128,7 +129,7 @@ class AgentPlayer:
 
 
 MODES: dict[str, Mode] = {
-    "gcbc": "actor", "actor": "actor", "search": "search", "both": "both",
+    "gcbc": "actor", "actor": "actor", "search": "search", "hybrid": "hybrid",
 }  # fmt: skip
 """Rows whose name says who decides, and who it is."""
 
@@ -137,7 +138,7 @@ def row_config(row: str, spec: PlayerSpec, card: Mapping[str, Any] | None = None
     """How the agent of a row plans: as its card and the run's settings say, and the row's name.
 
     Args:
-        row: its name; `actor`, `search` and `both` are modes of the agent, `gcbc` is the head of
+        row: its name; `actor`, `search` and `hybrid` are modes of the agent, `gcbc` is the head of
             that name alone. A search has no actor, not even to say how likely plans are.
         spec: of the run.
         card: of its checkpoint.
@@ -148,19 +149,18 @@ def row_config(row: str, spec: PlayerSpec, card: Mapping[str, Any] | None = None
     """
     if row not in MODES:
         return agent_config(spec.settings, card, tier=spec.tier)
-    both, alone = MODES[row] == "both", MODES[row] == "actor"
+    alone = MODES[row] == "actor"
     # What compares plans has nothing to do where none is searched.
-    text = f"{spec.settings},commitment=0" if alone else spec.settings
+    text = f"{spec.settings},hysteresis=0" if alone else spec.settings
     try:
         config = agent_config(text, card, tier=spec.tier, mode=MODES[row])
     except UserError as error:
         raise UserError(f"row {row} with these settings: {error}") from None
-    actor = replace(
-        config.actor,
-        head="gcbc" if row == "gcbc" else config.actor.head,
-        likelihood=config.actor.likelihood if both else 0.0,
-    )
-    return replace(config, actor=actor)
+    if row == "gcbc":
+        config = replace(config, actor=replace(config.actor, head="gcbc"))
+    if MODES[row] != "hybrid":
+        config = replace(config, cost=replace(config.cost, actor_nll_weight=0.0))
+    return config
 
 
 def load_agent(spec: PlayerSpec, row: str = "agent") -> Agent:
@@ -208,16 +208,16 @@ def _guest(spec: PlayerSpec) -> Player:
 
 ROWS: dict[str, Callable[[PlayerSpec], Player]] = {
     "random": _scripted("random"),
-    "hold": _scripted("hold"),
+    "zero": _scripted("hold"),
     "expert": _scripted("expert"),
     "oracle": _oracle,
-    **{row: _agent(row) for row in ("gcbc", "agent", "shuffled", "actor", "search", "both")},
+    **{row: _agent(row) for row in ("gcbc", "agent", "shuffled", "actor", "search", "hybrid")},
     "player": _guest,
 }
 """Every row by name, in the order of the table."""
-NEEDS_CHECKPOINT = frozenset({"gcbc", "agent", "shuffled", "actor", "search", "both"})
+NEEDS_CHECKPOINT = frozenset({"gcbc", "agent", "shuffled", "actor", "search", "hybrid"})
 """Rows that cannot be played without a checkpoint."""
-FILMED = frozenset({"expert", "agent", "both", "player"})
+FILMED = frozenset({"expert", "agent", "hybrid", "player"})
 """Rows of which every control step is kept as a picture; of the others, every K-th."""
 
 
@@ -229,13 +229,13 @@ def default_rows(heads: Collection[str], *, expert: bool = True) -> tuple[str, .
         expert: whether the environment has a scripted one.
 
     >>> default_rows(["actor", "gcbc"])
-    ('random', 'hold', 'expert', 'gcbc', 'actor', 'search', 'both')
+    ('random', 'zero', 'expert', 'gcbc', 'actor', 'search', 'hybrid')
     >>> default_rows([], expert=False)
-    ('random', 'hold', 'agent')
+    ('random', 'zero', 'agent')
     """
-    learnt = ("actor", "search", "both") if "actor" in heads else ("agent",)
+    learnt = ("actor", "search", "hybrid") if "actor" in heads else ("agent",)
     cloned = ("gcbc",) if {"actor", "gcbc"} <= set(heads) else ()
-    return ("random", "hold", *(("expert",) if expert else ()), *cloned, *learnt)
+    return ("random", "zero", *(("expert",) if expert else ()), *cloned, *learnt)
 
 
 def check_players(rows: Collection[str], agent: Agent | None, env: Env, spec: PlayerSpec) -> None:
@@ -253,7 +253,7 @@ def check_players(rows: Collection[str], agent: Agent | None, env: Env, spec: Pl
     """
     for row in rows:
         if agent is not None and row in NEEDS_CHECKPOINT:
-            from goalsight.agent.actor import find_actor
+            from goalsight.agent.proposals import find_actor
             from goalsight.agent.shuffled import check_shuffled
 
             config = row_config(row, spec, agent.card)
@@ -272,6 +272,9 @@ def check_rows(rows: tuple[str, ...]) -> None:
     Raises:
         UserError: naming the rows that exist.
     """
+    for row in rows:
+        if row in RENAMED_ROWS:
+            raise UserError(f"row {row} is called {RENAMED_ROWS[row]} now")
     unknown = [row for row in rows if row not in ROWS]
     if unknown or not rows or len(set(rows)) != len(rows):
         what = f"unknown row {unknown[0]!r}" if unknown else "rows must be named once each"

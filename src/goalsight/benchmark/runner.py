@@ -254,7 +254,7 @@ def player_spec(config: BenchmarkConfig, tier: str) -> PlayerSpec:
 
 
 def tally(items: Iterable[Item]) -> str:
-    """How many pairs of each row, such as `agent 3, hold 5`."""
+    """How many pairs of each row, such as `agent 3, zero 5`."""
     return ", ".join(f"{row} {count}" for row, count in Counter(row for row, _ in items).items())
 
 

@@ -25,7 +25,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from goalsight.benchmark.results import Film, Outcome, outcome_from_json
+from goalsight.benchmark.results import RENAMED_ROWS, Film, Outcome, outcome_from_json
 from goalsight.benchmark.shards import Shard
 from goalsight.errors import OutputError
 from goalsight.io import inside, npz_bytes, read_json, replace_file, replace_json, sha256
@@ -194,6 +194,9 @@ def load_film(folder: Path, row: str, pair: int) -> Film:
         OutputError: if the file is missing or damaged.
     """
     path = film_path(folder, row, pair)
+    for old, now in RENAMED_ROWS.items():  # of version 0.1
+        if row == now and not path.exists() and film_path(folder, old, pair).exists():
+            path = film_path(folder, old, pair)
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             return Film(frames=arrays["frames"], steps=arrays["steps"], goal=arrays["goal"])

@@ -54,8 +54,8 @@ def bench(
             Its pairs are drawn from --seed and frozen in OUT/manifest; reruns take them from there.
         suite: Instead of a manifest: a shipped suite such as core, or a YAML file that lists some.
         out: Folder for results.json, report.html and the films.
-        checkpoint: Folder of the agent's checkpoint; random, hold, expert and oracle need none.
-        rows: Rows of docs/protocol.md, separated by commas; by default random, hold, expert, and
+        checkpoint: Folder of the agent's checkpoint; random, zero, expert and oracle need none.
+        rows: Rows of docs/protocol.md, separated by commas; by default random, zero, expert, and
             agent or, of a checkpoint with these heads, gcbc, actor, search and both.
         pairs: Play the first so many pairs only; with --env, draw so many (50 by default).
         workers: Processes that play; one per core by default. Changes nothing but the time.

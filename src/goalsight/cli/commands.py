@@ -70,16 +70,10 @@ COMMANDS: dict[str, Command] = {
         _command("report", "write the page of a benchmark run again"),
         _command("memory build", "encode a dataset once, so that an agent finds sub-goals in it"),
         _command(
-            "head distance",
-            "learn how many blocks it is from one latent to another",
-            module="head_distance",
-        ),
-        _command(
             "head ensemble",
             "small predictors whose disagreement warns a planner",
             module="head",
         ),
-        _command("head macro", "a few numbers for several action blocks", module="head_macro"),
         _command(
             "eval-offline",
             "judge a model by held-out logs alone, without a robot",

@@ -51,7 +51,7 @@ def probe(
 
     Example:
         goalsight head probe --checkpoint runs/push --data runs/push-data --out runs/push-probe
-        goalsight plan --checkpoint runs/push-probe --settings decoded=1 --env ... --out ...
+        goalsight plan --checkpoint runs/push-probe --settings cost.decoded_weight=1 ...
     """
     from goalsight.cli.inspect import about
     from goalsight.diagnostics import draw_probe, report_values, write_report

@@ -31,7 +31,7 @@ def build(
         index: auto builds a search index above 100000 frames if faiss is installed; exact builds
             none.
         links: Also look for where episodes come near each other, so that a way to a goal may
-            change episodes (`--settings jumps=3`); takes minutes above 100000 frames.
+            change episodes (`--settings subgoals.jumps=3`); takes minutes above 100000 frames.
         device: Torch device to encode on.
         json: Print the summary as JSON.
 

@@ -6,7 +6,6 @@ import json as jsonlib
 import re
 from collections.abc import Callable
 from dataclasses import asdict
-from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from goalsight.agent import Agent
-    from goalsight.agent.regions import Box
     from goalsight.benchmark import Film, Manifest, Outcome
     from goalsight.benchmark.rows import Observation
     from goalsight.environments import Env
@@ -38,8 +36,6 @@ class Recorder:
         """Of every picture, the start's first."""
         self.goal_index: list[int] = []
         """Which goal image each action was for, from 0."""
-        self.weights: dict[int, NDArray[np.float32]] = {}
-        """By goal, the (P,) weights of its patches; nothing where all count alike."""
         self.subgoals: list[dict[str, Any] | None] = []
         """What each decision aimed at, if the agent has a memory: a segment of it, or None for the
         goal itself."""
@@ -48,12 +44,10 @@ class Recorder:
         """Take down a control step; see `goalsight.benchmark.episode.Watch`."""
         agent = self._agent
         if action is not None:
-            if agent.last_latency_s is not None and agent.guide is not None:
-                segment = agent.guide.segment
+            if agent.last_latency_s is not None and agent.memory_sha256 is not None:
+                segment = agent.segment
                 self.subgoals.append(None if segment is None else asdict(segment))
             self.goal_index.append(agent.goal_index)
-            if agent.patch_weights is not None:
-                self.weights[agent.goal_index] = agent.patch_weights.cpu().numpy()
             self.actions.append([round(float(value), 6) for value in action])
             self._progress(len(self.actions))
         self.energy.append(agent.energy(observation["pixels"]))
@@ -68,7 +62,6 @@ def plan(
     pair: int | None = None,
     seed: int = 0,
     goal: list[Path] | None = None,
-    goal_region: str = "",
     steps: int | None = None,
     device: str = "cpu",
     settings: str = "",
@@ -81,8 +74,8 @@ def plan(
     seed, or with --manifest and --pair the frozen one, as the row agent. Writes plan.json
     (actions, energies, distances, latencies; success is the terminal one, held for the last 5
     control steps), rollout.mp4, filmstrip.png with the goal beside it, and goal.png. Of several
-    goals the next one's turn comes when the one before is reached or out of reach (settings switch
-    and patience).
+    goals the next one's turn comes when the one before is reached or out of reach (settings
+    sequence.switch and sequence.patience).
 
     Args:
         checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
@@ -94,11 +87,9 @@ def plan(
         seed: Of the start, of a goal drawn from the task, and of the search.
         goal: Picture of the goal; one is drawn from the task if none is given. Give it again for
             the next of several.
-        goal_region: Part of the goal image that counts, x0,y0,x1,y1 in the model's pixels, or
-            change for what differs from the first picture; needs a model with a token grid.
         steps: Control steps to act, 50 by default; of a pair, its budget.
         device: Torch device to plan on.
-        settings: Of the agent where they differ from the checkpoint's own, such as samples=100.
+        settings: Of the agent where they differ from the checkpoint's own, such as mode=actor.
         memory: File of `goalsight memory build`: the agent aims at sub-goals on recorded segments.
         json: Print plan.json instead of its summary.
 
@@ -109,20 +100,19 @@ def plan(
         goalsight plan --checkpoint runs/demo/model --env Goalsight/Push-v0 --seed 3 --out runs/plan
     """
     from goalsight.agent import Agent
-    from goalsight.agent.settings import agent_config
+    from goalsight.agent.config import agent_config
     from goalsight.benchmark.tasks import as_trained
     from goalsight.checkpoint import find_checkpoint, read_card
-    from goalsight.cli.goals import with_region
     from goalsight.environments import make_env
     from goalsight.progress import progress_bar
 
     check_numbers(steps, seed)
-    check_what(env, manifest, pair, of_env=bool(goal or goal_region or steps))
+    check_what(env, manifest, pair, of_env=bool(goal or steps))
     check_out(out)
     frozen = None if manifest is None else read_pair(manifest, pair or 0)
     # A goal of a task, or somebody's picture, is a whole task away.
     tier, card = "far" if frozen is None else frozen.tier, read_card(find_checkpoint(checkpoint))
-    region, config = with_region(goal_region, agent_config(settings, card, tier=tier))
+    config = agent_config(settings, card, tier=tier)
     agent = Agent.load(checkpoint, config=config, device=device, memory=memory)
     env = as_trained(str(env), agent.card) if frozen is None else frozen.env
     world = make_env(env, size=agent.image_size, observe_pixels=True)
@@ -132,7 +122,7 @@ def plan(
         record = Recorder(agent, lambda done: progress(done, budget))
         if frozen is None:
             outcome, film, pictures = play_drawn(
-                world, agent, record, goal or [], region, seed=seed, budget=budget
+                world, agent, record, goal or [], seed=seed, budget=budget
             )
         else:
             outcome, film = play_frozen(world, agent, record, frozen, pair or 0, seed=seed)
@@ -145,7 +135,6 @@ def plan(
         "seed": seed,
         "manifest": where,
         "checkpoint": {"name": agent.name, "sha256": agent.checkpoint_sha256},
-        "region": region or config.cost.region,
     }
     result = about | _result(record, outcome, world, env, goal or [])
     if frozen is not None:
@@ -161,7 +150,6 @@ def play_drawn(
     agent: Agent,
     record: Recorder,
     goals: list[Path],
-    region: Box | None,
     *,
     seed: int,
     budget: int,
@@ -178,7 +166,7 @@ def play_drawn(
 
     start = world.reset(seed=seed)
     pictures = read_goals(goals, agent.image_size) if goals else task_of(world).goal_image()[None]
-    agent.reset(pictures, seed, region)
+    agent.reset(list(pictures), seed)
     outcome, film = play_episode(
         world,
         AgentPlayer(agent),
@@ -311,8 +299,8 @@ def check_what(env: str | None, manifest: str | None, pair: int | None, *, of_en
         raise UserError("--pair is one of a manifest's: give --manifest NAME in place of --env")
     if manifest is not None and of_env:
         raise UserError(
-            "a pair of a manifest has its own goal and budget: leave out --goal, --goal-region "
-            "and --steps, or give --env in place of --manifest"
+            "a pair of a manifest has its own goal and budget: leave out --goal and --steps, or "
+            "give --env in place of --manifest"
         )
 
 
@@ -353,22 +341,11 @@ def write(
     control_dt = result["control_dt"]
     for number, goal in enumerate(goals, 1):
         Image.fromarray(goal).save(out / (GOAL if len(goals) == 1 else f"goal-{number}.png"))
-    shown = np.stack([_shaded(goal, record.weights.get(i)) for i, goal in enumerate(goals)])
-    beside = shown[[*record.goal_index, record.goal_index[-1]]]
+    beside = goals[[*record.goal_index, record.goal_index[-1]]]
     write_video(out / VIDEO, frames, 1.0 / control_dt, goal=beside)
     times = control_dt * np.arange(len(frames))
-    write_filmstrip(out / FILMSTRIP, frames, shown, times.tolist())
+    write_filmstrip(out / FILMSTRIP, frames, goals, times.tolist())
     replace_json(out / PLAN, result)
-
-
-def _shaded(goal: NDArray[np.uint8], weights: NDArray[np.float32] | None) -> NDArray[np.uint8]:
-    """A goal image with what does not count of it in the dark."""
-    from goalsight.report.pixels import shade
-
-    if weights is None:
-        return goal
-    side = isqrt(len(weights))
-    return shade(goal, weights.reshape(side, side))
 
 
 def summary(out: Path, result: dict[str, Any]) -> str:

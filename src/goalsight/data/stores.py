@@ -9,6 +9,7 @@ from torch import Tensor
 
 from goalsight.data.cache import FrameCache
 from goalsight.data.dataset import Dataset
+from goalsight.pictures import resize
 
 
 class Memory:
@@ -125,22 +126,3 @@ def make_store(
         frames[at : at + length] = resize(torch.from_numpy(mapped), size)
         at += length
     return Memory(frames)
-
-
-def resize(frames: Tensor, size: int) -> Tensor:
-    """Resize pictures with an antialiased bilinear filter; the same size gives them back.
-
-    Args:
-        frames: (N, H, W, C) uint8.
-        size: new height and width [pixels].
-
-    Returns:
-        (N, size, size, C) uint8.
-    """
-    if frames.shape[1:3] == (size, size):
-        return frames
-    planes = frames.permute(0, 3, 1, 2).float()
-    resized = torch.nn.functional.interpolate(
-        planes, (size, size), mode="bilinear", antialias=True, align_corners=False
-    )
-    return resized.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from goalsight.data import Dataset
 from goalsight.data.cache import read_frames
-from goalsight.data.stores import resize
 from goalsight.diagnostics.plans import compact, encode_frames
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
+from goalsight.pictures import resize
 
 Pictures = NDArray[np.uint8]
 Array = NDArray[np.float64]

@@ -26,15 +26,15 @@ class SubgoalConfig:
     aim_blocks: int = 4
     """Action blocks ahead on a recorded segment at which the sub-goal lies: as far as the model
     plans well."""
-    near: float = 0.5
+    match_radius: float = 0.5
     """Energy, in units of the latents' variance, up to which a recorded frame counts as near the
     present or near the goal."""
-    pace: float = 0.01
+    step_cost: float = 0.01
     """Energy, in the same units, that one block of a longer segment costs."""
     jumps: int = 0
     """Times that the way to the goal may change from one recorded episode to another, where the
     two are near each other."""
-    stay: float = 0.05
+    switch_margin: float = 0.05
     """Energy by which another segment must be better than the one being followed."""
 
     def __post_init__(self) -> None:
@@ -42,7 +42,7 @@ class SubgoalConfig:
             raise ValueError(f"aim_blocks must be at least 1, got {self.aim_blocks}")
         if self.jumps < 0:
             raise ValueError(f"jumps must be >= 0, got {self.jumps}")
-        for name in ("near", "pace", "stay"):
+        for name in ("match_radius", "step_cost", "switch_margin"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
 
@@ -118,7 +118,7 @@ class SubgoalFinder:
         self._ways = [
             Ways(
                 self.memory, self._search.energy(goal) / unit,
-                near=config.near, pace=config.pace, jumps=config.jumps,
+                match_radius=config.match_radius, step_cost=config.step_cost, jumps=config.jumps,
             )
             for goal in goals.flatten(1)
         ]  # fmt: skip
@@ -130,7 +130,7 @@ class SubgoalFinder:
         Args:
             now: (B, P, D) latents of the present frames.
             following: the segments of the last call, if a plan is under way: another one is taken
-                only where it is better by `stay`.
+                only where it is better by `switch_margin`.
 
         Returns:
             A sub-goal `aim_blocks` ahead where a segment was found that long; else the goal: where
@@ -163,11 +163,11 @@ class SubgoalFinder:
         energy = energy / self.memory.variance
         ways = self._ways[problem]
         score = energy + ways.to_go[-1, rows]
-        score = torch.where(energy <= config.near, score, torch.inf)
+        score = torch.where(energy <= config.match_radius, score, torch.inf)
         favoured = score
         if kept is not None:
             on_it = (rows >= kept.start) & (rows < kept.end)
-            favoured = torch.where(on_it, score - config.stay, score)
+            favoured = torch.where(on_it, score - config.switch_margin, score)
         best = int(favoured.argmin())
         assert self._goals is not None, "checked by `aim`"
         direct = (now - self._goals[problem].flatten()).square().mean() / self.memory.variance

@@ -12,20 +12,21 @@ class Ways:
     """Ways to one goal: along an episode to its end there, or on in another episode.
 
     `to_go[n, i]` is the price of the best way from row i that changes episodes at most n times:
-    energy from its last row to the goal, energy of every change, and `pace` for every block on the
-    way. Every price is a running minimum over the later rows of an episode.
+    energy from its last row to the goal, energy of every change, and `step_cost` for every block on
+    the way. Every price is a running minimum over the later rows of an episode.
     """
 
     def __init__(
-        self, memory: Memory, energy: Tensor, *, near: float, pace: float, jumps: int
+        self, memory: Memory, energy: Tensor, *, match_radius: float, step_cost: float, jumps: int
     ) -> None:
         """Price all rows.
 
         Args:
             memory: with links, if ways may change episodes.
             energy: (F,) from each row to the goal, in units of the latents' variance.
-            near: energy up to which a row counts as at the goal, or two rows as at one place.
-            pace: price of a block on the way.
+            match_radius: energy up to which a row counts as at the goal, or two rows as at one
+                place.
+            step_cost: price of a block on the way.
             jumps: times that a way may change episodes.
         """
         device = energy.device
@@ -36,8 +37,8 @@ class Ways:
         )
         self._offset = torch.arange(memory.rows, device=device) - self._starts[self.episode]
         self._wide = (len(lengths), int(lengths.max()) + 1)
-        self._walked = pace * self._offset / memory.rows_per_block
-        arrive = torch.where(energy <= near, energy, torch.inf)
+        self._walked = step_cost * self._offset / memory.rows_per_block
+        arrive = torch.where(energy <= match_radius, energy, torch.inf)
         nowhere = torch.full_like(self._offset, -1)
         levels = [(*self._along(arrive), nowhere)]
         links = memory.links
@@ -45,7 +46,9 @@ class Ways:
             assert links is not None, "the loop is empty without"
             origin, target = links.origin.to(device), links.target.to(device)
             between = links.energy.to(device) / memory.variance
-            onward = torch.where(between <= near, between + levels[-1][0][target], torch.inf)
+            onward = torch.where(
+                between <= match_radius, between + levels[-1][0][target], torch.inf
+            )
             best, which = onward.min(1)
             price, leave = arrive.clone(), nowhere.clone()
             price[origin] = torch.minimum(arrive[origin], best)

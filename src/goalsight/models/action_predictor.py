@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from goalsight.models.causal_block import Angles, Block, positions, rotations, turning, zero
 from goalsight.models.config import Conditioning, Size, WorldModelConfig
-from goalsight.models.imagination import Imagination
 from goalsight.models.predictor import Predictor, action_values
+from goalsight.models.rollout import Imagination
 from goalsight.models.window import WindowImagination
 from goalsight.registry import register
 

@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from goalsight.models.config import SIZES, Widths, WorldModelConfig
-from goalsight.models.imagination import Imagination, StepByStep, Unrolled
+from goalsight.models.rollout import Imagination, StepByStep, Unrolled
 from goalsight.registry import find, register
 
 WITHOUT_OPTIONS = {"residual", "direct", "affine", "grid", "pixel"}

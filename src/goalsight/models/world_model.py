@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from goalsight.models.config import OWN, SIZES, WorldModelConfig
 from goalsight.models.encoder import Encoder, build_encoder
-from goalsight.models.execution import Execution, Precision, executor
 from goalsight.models.heads import build_heads
-from goalsight.models.imagination import Imagination, Start
 from goalsight.models.predictor import InverseDynamics, Predictor, build_predictor
+from goalsight.models.rollout import Imagination, Precision, Start, executor
 
 
 class WorldModel(nn.Module):
@@ -163,17 +162,14 @@ class WorldModel(nn.Module):
 
         return imagine
 
-    def prepare(self, execution: Execution = "eager", precision: Precision = "float32") -> None:
+    def prepare(self, *, compiled: bool = False, precision: Precision = "float32") -> None:
         """Say how plans are imagined from now on; the checkpoint does not keep it.
 
         Args:
-            execution: see `goalsight.models.execution.Execution`.
+            compiled: whether through `torch.compile`, see `goalsight.models.rollout.executor`.
             precision: of the matrix products.
-
-        Raises:
-            UserError: if the device cannot.
         """
-        self._start = executor(self.predictor, execution, precision)
+        self._start = executor(self.predictor, compiled=compiled, precision=precision)
 
     def standardise(self, proprio: Tensor | None) -> Tensor | None:
         """Proprio (*B, Q) in units of the training data's spread; None for models without it.

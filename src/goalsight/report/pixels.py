@@ -34,28 +34,6 @@ def enlarge(pictures: Frames, factor: int) -> Frames:
     return pictures.repeat(factor, axis=-3).repeat(factor, axis=-2)
 
 
-def shade(picture: Frames, weights: NDArray[np.float32], *, least: float = 0.25) -> Frames:
-    """Darken the cells of a picture that count little.
-
-    Args:
-        picture: (H, W, 3) uint8.
-        weights: (G, G) in [0, 1], row by row; 1 leaves a cell as it is.
-        least: brightness of a cell that does not count at all.
-
-    Returns:
-        (H, W, 3) uint8.
-
-    >>> shade(np.full((2, 2, 3), 100, np.uint8), np.array([[1, 0]] * 2, np.float32))[0, :, 0]
-    array([100,  25], dtype=uint8)
-    """
-    height, width = picture.shape[:2]
-    rows = np.arange(height) * len(weights) // height
-    columns = np.arange(width) * len(weights) // width
-    bright = least + (1 - least) * weights[rows][:, columns, None]
-    shaded: Frames = (picture * bright).round().astype(np.uint8)
-    return shaded
-
-
 def spread(length: int, count: int) -> NDArray[np.int64]:
     """Indices of at most `count` frames out of `length`, evenly spaced, both ends included.
 

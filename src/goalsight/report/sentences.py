@@ -10,7 +10,7 @@ from goalsight.benchmark.statistics import PairedTest
 
 SEES_STATE = frozenset({"expert", "oracle"})
 """Rows that read the simulator while they act: ceilings, not contenders."""
-_BLIND = frozenset({"random", "hold"})
+_BLIND = frozenset({"random", "zero"})
 LEVEL = 0.05
 """Below this p a difference is called one."""
 _FEW = 6

@@ -94,8 +94,8 @@ def facts(results: SuiteResults) -> list[tuple[str, str]]:
 def compared(test: PairedTest) -> str:
     """A paired test in a few words.
 
-    >>> compared(PairedTest(rows=("both", "gcbc"), only_first=12, only_second=3, p=0.035))
-    'both against gcbc +12 / −3, p = 0.035'
+    >>> compared(PairedTest(rows=("hybrid", "gcbc"), only_first=12, only_second=3, p=0.035))
+    'hybrid against gcbc +12 / −3, p = 0.035'
     """
     won = f"+{test.only_first} / −{test.only_second}"
     return f"{test.rows[0]} against {test.rows[1]} {won}, {p_value(test.p)}"

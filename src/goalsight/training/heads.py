@@ -21,8 +21,6 @@ from torch import Tensor
 from goalsight.checkpoint import IN_A_RUN, find_checkpoint, load_checkpoint, save_checkpoint
 from goalsight.data import Dataset, Windows, open_dataset
 from goalsight.data import format as layout
-from goalsight.data.goals import read_goal
-from goalsight.data.stores import resize
 from goalsight.diagnostics.latents import Latents
 from goalsight.diagnostics.probe import STILL, ProbeReport, canonical, judge, unit_of
 from goalsight.diagnostics.probes import LinearProbe, MLPProbe, Probe, ProbeKind, fit_probe, sketch
@@ -345,18 +343,6 @@ class Experience:
     """(F, Q) SI units, for models that see it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sought:
-    """Moments of on-policy episodes and the goals that were sought."""
-
-    latents: Tensor
-    """(G, P, D) encoded."""
-    goals: Tensor
-    """(G, P, D) latent of the goal image that was sought then."""
-    blocks: Tensor
-    """(G,) blocks until it was reached; infinite where it never was."""
-
-
 def experiences(
     subject: Subject, seed: int, progress: Progress = silent
 ) -> tuple[Experience, Experience]:
@@ -452,44 +438,6 @@ def _imagine_into(
         rows = first[:, None] + block * torch.arange(1, AHEAD + 1)
         there = rows <= last[:, None]
         imagined[rows[there]] = z_hat[:, 0].float().cpu()[there]
-
-
-@torch.no_grad()
-def sought_by(model: WorldModel, dataset: Dataset, progress: Progress = silent) -> Sought:
-    """Moments of on-policy episodes, and how many blocks they were from the goal that was sought.
-
-    Args:
-        model: in evaluation mode, on any device.
-        dataset: that `goalsight collect --policy agent` wrote.
-        progress: told how many frames are encoded.
-
-    Raises:
-        DatasetError: if its episodes sought nothing, or a file is damaged.
-    """
-    if any(record.goal is None for record in dataset.records):
-        raise DatasetError(
-            f"the episodes of {dataset.path} were not after goal images; collect some with "
-            "goalsight collect --policy agent --checkpoint RUN"
-        )
-    size, device = model.config.image_size, next(model.buffers()).device
-    episodes = range(len(dataset.records))
-    windows = Windows(dataset, episodes, 1, 1, size)
-    latents = encode_all(windows, model, progress)
-    pictures = torch.from_numpy(np.stack([read_goal(dataset, episode) for episode in episodes]))
-    frames = resize(pictures, size).permute(0, 3, 1, 2)
-    goals = torch.cat(
-        [model.encode(part.to(device)).float().cpu() for part in torch.split(frames, 256)]
-    )
-    blocks = []
-    for record in dataset.records:
-        assert record.goal is not None, "checked above"
-        to_go = (record.goal["frame"] - torch.arange(record.length)) / model.config.frameskip
-        never = torch.full((record.length,), torch.inf)
-        blocks.append(to_go.clamp_min(0) if record.goal["is_success"] else never)
-    lengths = torch.tensor([record.length for record in dataset.records])
-    return Sought(
-        latents=latents, goals=goals.repeat_interleave(lengths, 0), blocks=torch.cat(blocks)
-    )
 
 
 TRUTH = "state."

@@ -83,7 +83,7 @@ def begin(
     """
     history = moments.history(index)
     agent.reset(goal=moments.picture(index, -1), seed=seed)
-    agent.look(history[0], moments.picture(index, moments.now))
+    agent.look(history[0])
     return history
 
 

@@ -15,17 +15,13 @@ from torch import nn
 from goalsight.models.config import WorldModelConfig
 from goalsight.models.heads.actor import Actor
 from goalsight.models.heads.ensemble import Ensemble
-from goalsight.models.heads.macro import MacroActions
 from goalsight.models.heads.probe import ProbeHead
-from goalsight.models.heads.temporal_distance import TemporalDistance
 
 HEADS: dict[str, Callable[..., nn.Module]] = {
     "actor": Actor,
     "ensemble": Ensemble,
     "gcbc": Actor,
-    "macro": MacroActions,
     "probe": ProbeHead,
-    "temporal_distance": TemporalDistance,
 }
 """How each head is built."""
 

@@ -8,13 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.action_predictor import TransformerPredictor
-from goalsight.models.imagination import StepByStep
+from goalsight.models.rollout import StepByStep
 
 K, A, Q, SIZE = 2, 2, 3, 32
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 MADE_OF: dict[str, dict[str, Any]] = {
     "residual": {},
     "direct": {"predictor": "direct"},
@@ -164,34 +162,10 @@ def test_compiled_is_the_same(made_of: str) -> None:
     model = world(made_of)
     given, candidates = history(model, 3)[:2], plans()
     wanted = model.imagine(*given)(candidates)
-    model.prepare("compile")
+    model.prepare(compiled=True)
     imagine = model.imagine(*given)
     assert_same(imagine(candidates), wanted)
     assert_same(imagine(candidates + 1), plainly(model, *given, None)(candidates + 1))
-
-
-@torch.no_grad()
-@needs_cuda
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("made_of", ["residual", "transformer adaln 3 conv"])
-def test_a_recorded_graph_is_the_same_for_every_history_and_plan(
-    made_of: str, precision: Any
-) -> None:
-    model = world(made_of).cuda()
-    for shift in (0.0, 1.0):
-        z, past = (x.cuda() + shift for x in history(model, 3)[:2])
-        model.prepare("eager", precision)
-        wanted = model.imagine(z, past)(plans().cuda() + shift)
-        model.prepare("graph", precision)
-        imagine = model.imagine(z, past)
-        imagine(plans(seed=5).cuda())
-        torch.testing.assert_close(imagine(plans().cuda() + shift), wanted, atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a device to record on")
-def test_graphs_are_refused_where_there_are_none() -> None:
-    with pytest.raises(UserError, match="execution=graph records CUDA graphs and the model is on"):
-        world("residual").prepare("graph")
 
 
 def test_heads_need_not_fill_the_width() -> None:

@@ -1,9 +1,14 @@
-"""Imagining plans from one observed history: what all plans share is computed once."""
+"""Rollouts: imagining plans from one observed history, and how that is run.
+
+What all plans of a decision share is computed once, when the history is set.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from einops import repeat
@@ -12,12 +17,16 @@ from torch import Tensor
 if TYPE_CHECKING:
     from goalsight.models.predictor import Predictor, PresentPredictor
 
+Precision = Literal["float32", "bfloat16"]
+"""Of the matrix products; latents stay float32."""
+PRECISIONS = get_args(Precision)
+
 Imagination = Callable[[Tensor], Tensor]
 """Plans (B, N, H, K, A) to the latents (B, N, H, P, D) after each block, from a history that is
 set: the session of one decision, which a planner asks once an iteration."""
 
 Start = Callable[[Tensor, Tensor | None, Tensor | None], Imagination]
-"""Begins one: `Predictor.imagine`, or the same run otherwise, see `goalsight.models.execution`."""
+"""Begins one: `Predictor.imagine`, or the same run otherwise, see `executor`."""
 
 
 class StepByStep:
@@ -79,3 +88,55 @@ class Unrolled:
             z, proprio = self._predictor.step(z, block, proprio)
             predicted.append(z)
         return torch.stack(predicted, dim=2)
+
+
+def executor(predictor: Predictor, *, compiled: bool, precision: Precision) -> Start:
+    """How to begin a session of rollouts.
+
+    Args:
+        predictor: that imagines.
+        compiled: whether they go through `torch.compile`: for the shapes of the first plans and
+            again for others; the first decision takes a minute or more, and each iteration looks
+            at the history anew, which is little.
+        precision: of its matrix products.
+    """
+    device, low = next(predictor.parameters()).device, precision == "bfloat16"
+    if not compiled:
+        return partial(_begin, predictor, partial(_precision, device.type, low))
+
+    def whole(z: Tensor, past: Tensor | None, proprio: Tensor | None, plans: Tensor) -> Tensor:
+        """History and plans to imagined latents, from nothing to the end."""
+        with torch.autocast(device.type, torch.bfloat16, enabled=low):
+            return predictor.imagine(z, past, proprio)(plans)
+
+    mode = "reduce-overhead" if device.type == "cuda" else "default"
+    fast = torch.compile(whole, fullgraph=True, dynamic=False, mode=mode)
+
+    def start(z: Tensor, past: Tensor | None, proprio: Tensor | None) -> Imagination:
+        # Compiled for CUDA it returns memory that the next call writes over.
+        return lambda plans: fast(z, past, proprio, plans.contiguous()).clone()
+
+    return start
+
+
+def _precision(kind: str, low: bool) -> AbstractContextManager[object]:
+    # Not autocast switched off: where a trainer switched it on, it stays on.
+    return torch.autocast(kind, torch.bfloat16) if low else nullcontext()
+
+
+def _begin(
+    predictor: Predictor,
+    precision: Callable[[], AbstractContextManager[object]],
+    z: Tensor,
+    past: Tensor | None,
+    proprio: Tensor | None,
+) -> Imagination:
+    """A session in some precision."""
+    with precision():
+        imagination = predictor.imagine(z, past, proprio)
+
+    def imagine(plans: Tensor) -> Tensor:
+        with precision():
+            return imagination(plans)
+
+    return imagine

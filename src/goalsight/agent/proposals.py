@@ -1,37 +1,20 @@
-"""What an actor does for an agent: plans of its own, and candidates for the search."""
+"""Plans that are not searched: the actor's own, and when one is done instead of what is found."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from einops import repeat
 from torch import Tensor
 
 from goalsight.agent.config import ActorUse, AgentConfig
+from goalsight.agent.cost import PlanningProblem
 from goalsight.errors import CheckpointError
 from goalsight.models import WorldModel
 from goalsight.models.heads.actor import Actor
 from goalsight_planners import Cost, GaussianConfig, Plan, SearchConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scene:
-    """B problems as an agent knows them at a decision."""
-
-    latents: Tensor
-    """(B, T, P, D) of the frames seen so far, the present one last."""
-    goal: Tensor
-    """(B, P, D) latent of the goal image."""
-    past: Tensor | None = None
-    """(B, T-1, K, A) blocks between the frames, for models that look back."""
-    proprio: Tensor | None = None
-    """(B, T, Q) proprio at them, SI units, for models that see it."""
-    weights: Tensor | None = None
-    """(P,) or (B, P) how much each patch of the goal counts; None for all alike."""
-    previous: Tensor | None = None
-    """(B, A) the action that runs before a plan's first; None if there is none."""
 
 
 def find_actor(model: WorldModel, config: AgentConfig, name: str) -> Actor | None:
@@ -45,15 +28,15 @@ def find_actor(model: WorldModel, config: AgentConfig, name: str) -> Actor | Non
     Raises:
         CheckpointError: if they use one and the model has none.
     """
-    if config.mode == "search" and not config.actor.likelihood:
+    if config.mode == "search" and not config.cost.actor_nll_weight:
         return None
     wanted = config.actor.head
     head = dict(model.heads.items()).get(wanted)
     if not isinstance(head, Actor):
         raise CheckpointError(
-            f"checkpoint {name} has no {wanted}, which mode={config.mode} and likelihood > 0 need; "
-            f"train one with goalsight train --config {wanted} --checkpoint RUN --data DATA --out "
-            "NEW_RUN, or leave mode=search"
+            f"checkpoint {name} has no {wanted}, which mode={config.mode} and "
+            f"cost.actor_nll_weight > 0 need; train one with goalsight train --config {wanted} "
+            "--checkpoint RUN --data DATA --out NEW_RUN, or leave mode=search"
         )
     return head
 
@@ -67,7 +50,7 @@ def time_left(use: ActorUse, elapsed: int) -> int:
 def propose(
     model: WorldModel,
     actor: Actor,
-    scene: Scene,
+    problem: PlanningProblem,
     generators: Sequence[torch.Generator],
     *,
     time: int,
@@ -79,7 +62,7 @@ def propose(
     Args:
         model: that imagines.
         actor: that acts, in terms of the same latents.
-        scene: B problems.
+        problem: B decisions.
         generators: one stream a problem; a problem's plans depend on its own alone.
         time: control steps left at the first block; each block leaves fewer, at least one block.
         horizon: H, blocks of a plan.
@@ -89,35 +72,36 @@ def propose(
         (B, 1 + samples, H, K, A) plans in [-1, 1], that of the dominant modes first.
     """
     number = 1 + samples
-    walk = _Walk(model, scene, number)
-    goal = repeat(scene.goal, "b p d -> b n p d", n=number)
+    history = _ImaginedHistory(model, problem, number)
+    goal = repeat(problem.goal, "b p d -> b n p d", n=number)
     blocks: list[Tensor] = []
     for step in range(horizon):
         left = max(time - step * actor.steps, actor.steps)
-        mixture = actor.distribution(walk.now, goal, torch.tensor(float(left)))
+        mixture = actor.distribution(history.now, goal, torch.tensor(float(left)))
         block = mixture.dominant()
         if samples:
             drawn = mixture.sample(generators)
             block = torch.cat([block[:, :1], drawn[:, 1:]], dim=1)
         blocks.append(block)
         if step + 1 < horizon:
-            walk.step(block)
+            history.step(block)
     return torch.stack(blocks, dim=2)
 
 
-class _Walk:
-    """B x N imagined histories that grow by a block at a time, as `WorldModel.rollout` grows."""
+class _ImaginedHistory:
+    """B x N histories that grow by an imagined block at a time, as `WorldModel.rollout` does."""
 
-    def __init__(self, model: WorldModel, scene: Scene, number: int) -> None:
+    def __init__(self, model: WorldModel, problem: PlanningProblem, number: int) -> None:
         """Begin N times at what was seen."""
         self._model = model
-        seen = 1 if scene.past is None else model.predictor.context
-        self._z = _many(scene.latents[:, -seen:], number)
+        seen = 1 if problem.past is None else model.predictor.context
+        self._z = _many(problem.latents[:, -seen:], number)
         frames = self._z.shape[2]
         self._past = None
-        if scene.past is not None and frames > 1:
-            self._past = _many(scene.past[:, 1 - frames :], number)
-        self._proprio = None if scene.proprio is None else _many(scene.proprio[:, -seen:], number)
+        if problem.past is not None and frames > 1:
+            self._past = _many(problem.past[:, 1 - frames :], number)
+        felt = problem.proprio
+        self._proprio = None if felt is None else _many(felt[:, -seen:], number)
 
     @property
     def now(self) -> Tensor:
@@ -166,7 +150,7 @@ def around(
         plans: (B, N, H, K, A) of the actor, the one to search around first; all are candidates.
         warm: (B, H, K, A) rest of the last plan, a candidate too; None at the first decision.
         search: the planner's config.
-        use: the fixed spread around the actor's plan and the share that owes it nothing.
+        use: the fixed spread around the actor's plan and the fraction drawn from the prior.
 
     Returns:
         Guesses for the planner's `init`, and its config: CEM, iCEM and MPPI draw by it, the other
@@ -175,37 +159,55 @@ def around(
     guesses = plans if warm is None else torch.cat([plans, warm[:, None]], dim=1)
     if not isinstance(search, GaussianConfig):
         return guesses, search
-    return guesses, replace(search, fixed_std=use.proposal_std, fresh=use.independent)
+    changes = {"fixed_std": use.proposal_std, "prior_fraction": use.prior_fraction}
+    return guesses, replace(search, **changes)  # type: ignore[arg-type]
 
 
-class Unlikely:
-    """How little of a plan the actor would do: what a model says of it is to be trusted less.
+def is_stuck(left: Tensor, moved: Tensor, use: ActorUse) -> Tensor:
+    """(B,) where hardly any of the way that is left was gone since the last decision.
 
-    A planner finds plans that the model is wrong about, and most of them are plans that nobody in
-    the data would have made there.
+    Args:
+        left: (B,) energy to the goal.
+        moved: (B,) energy from what was seen at the last decision.
+        use: what counts as hardly any, and as having arrived.
     """
+    return (left > use.goal_tolerance) & (moved <= use.stuck_ratio * left)
 
-    def __init__(self, actor: Actor, scene: Scene, time: int) -> None:
-        """Judge plans of some problems.
 
-        Args:
-            actor: that judges.
-            scene: B problems.
-            time: control steps left at the first block.
-        """
-        self._actor, self._scene, self._time = actor, scene, time
+def choose(first: Tensor, one: Plan, other: Plan) -> Plan:
+    """The first plan of those problems (B,) that are true, the other plan of the rest.
 
-    def __call__(self, imagined: Tensor, plans: Tensor) -> Tensor:
-        """(B, N) negative log-likelihood of plans, for each of their numbers.
+    What was searched stays as it was: mean, spread, elites and history are those of `one`.
+    """
+    return replace(
+        one,
+        actions=torch.where(first[:, None, None, None], one.actions, other.actions),
+        cost=torch.where(first, one.cost, other.cost),
+    )
 
-        Args:
-            imagined: (B, N, H, P, D) latents after each block.
-            plans: (B, N, H, K, A).
-        """
-        now = self._scene.latents[:, -1][:, None, None].expand(-1, imagined.shape[1], 1, -1, -1)
-        before = torch.cat([now, imagined[:, :, :-1]], dim=2)
-        steps = torch.arange(plans.shape[2], device=plans.device) * self._actor.steps
-        left = (self._time - steps).clamp_min(self._actor.steps)
-        goal = self._scene.goal[:, None, None].expand_as(before)
-        likely = self._actor.log_prob(before, goal, left.expand(before.shape[:3]), plans)
-        return -likely.mean(dim=2) / plans[0, 0, 0].numel()
+
+def with_hysteresis(new: Plan, old: Tensor | None, cost: Cost, margin: float) -> Plan:
+    """Keep what is left of the old plan unless the new one is better by more than its uncertainty.
+
+    Two plans about as good swapped at every decision lead nowhere. The uncertainty is the standard
+    deviation of the costs of the new plan's elites: differences that the search itself cannot tell
+    apart.
+
+    Args:
+        new: the plan just searched, of B problems.
+        old: (B, H, K, A) what is left of the last one; None where there is none.
+        cost: of plans (B, N, H, K, A), here and now.
+        margin: uncertainties that the new plan must be better by.
+    """
+    if old is None:
+        return new
+    costs = cost(torch.cat([old[:, None], new.elites], dim=1))
+    doubt = costs[:, 1:].std(dim=1, correction=0)
+    kept = ~(new.cost < costs[:, 0] - margin * doubt)
+    kept &= costs[:, 0].isfinite()
+    return replace(
+        new,
+        actions=torch.where(kept[:, None, None, None], old, new.actions),
+        cost=torch.where(kept, costs[:, 0], new.cost),
+        evaluations=new.evaluations + costs.shape[1],
+    )
