@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from goalsight.agent.regions import Box
     from goalsight.benchmark import Film, Manifest, Outcome
     from goalsight.benchmark.rows import Observation
+    from goalsight.cli.stage import Stage
     from goalsight.environments import Env
 
 PLAN, VIDEO, FILMSTRIP, GOAL = "plan.json", "rollout.mp4", "filmstrip.png", "goal.png"
@@ -30,14 +31,18 @@ STEPS = 50
 class Recorder:
     """What a plan keeps of an episode besides its outcome and its film, step by step."""
 
-    def __init__(self, agent: Agent, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self, agent: Agent, progress: Callable[[int], None], stage: Stage | None = None
+    ) -> None:
         """Record an agent that is about to be given its goal; progress is told each step."""
-        self._agent, self._progress = agent, progress
+        self._agent, self._progress, self._stage = agent, progress, stage
         self.actions: list[list[float]] = []
         self.energy: list[float] = []
         """Of every picture, the start's first."""
         self.goal_index: list[int] = []
         """Which goal image each action was for, from 0."""
+        self.shown: list[NDArray[np.uint8]] = []
+        """Pictures for people, the start's first; none where the agent's view is all there is."""
         self.weights: dict[int, NDArray[np.float32]] = {}
         """By goal, the (P,) weights of its patches; nothing where all count alike."""
         self.subgoals: list[dict[str, Any] | None] = []
@@ -57,6 +62,8 @@ class Recorder:
             self.actions.append([round(float(value), 6) for value in action])
             self._progress(len(self.actions))
         self.energy.append(agent.energy(observation["pixels"]))
+        if self._stage is not None:
+            self.shown.append(self._stage.now(observation["pixels"]))
 
 
 def plan(
@@ -80,9 +87,9 @@ def plan(
     It plays one pair as `goalsight bench` does, with the same verdicts: of a task, drawn from the
     seed, or with --manifest and --pair the frozen one, as the row agent. Writes plan.json
     (actions, energies, distances, latencies; success is the terminal one, held for the last 5
-    control steps), rollout.mp4, filmstrip.png with the goal beside it, and goal.png. Of several
-    goals the next one's turn comes when the one before is reached or out of reach (settings switch
-    and patience).
+    control steps), rollout.mp4 and filmstrip.png, drawn for people with the agent's own view in the
+    corner and the goal beside it, and goal.png. Of several goals the next one's turn comes when the
+    one before is reached or out of reach (settings switch and patience).
 
     Args:
         checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
@@ -113,6 +120,7 @@ def plan(
     from goalsight.benchmark.tasks import as_trained
     from goalsight.checkpoint import find_checkpoint, read_card
     from goalsight.cli.goals import with_region
+    from goalsight.cli.stage import stage_of
     from goalsight.environments import make_env
     from goalsight.progress import progress_bar
 
@@ -129,7 +137,8 @@ def plan(
     check_fit(agent, world)
     budget = (steps or STEPS) if frozen is None else frozen.budget
     with progress_bar("Acting", "steps") as progress:
-        record = Recorder(agent, lambda done: progress(done, budget))
+        stage = stage_of(world)
+        record = Recorder(agent, lambda done: progress(done, budget), stage)
         if frozen is None:
             outcome, film, pictures = play_drawn(
                 world, agent, record, goal or [], region, seed=seed, budget=budget
@@ -150,7 +159,9 @@ def plan(
     result = about | _result(record, outcome, world, env, goal or [])
     if frozen is not None:
         result["goal"] = "of the pair"
-    write(out, result, record, film.frames, pictures)
+    write(out, result, record, film.frames, pictures, stage=None if goal else stage)
+    if stage is not None:
+        stage.close()
     world.close()
     print(jsonlib.dumps(result) if json else summary(out, result))
     return 0
@@ -341,19 +352,36 @@ def write(
     record: Recorder,
     frames: NDArray[np.uint8],
     goals: NDArray[np.uint8],
+    *,
+    stage: Stage | None = None,
 ) -> None:
-    """Write the files of a plan; plan.json last, it says that the others are whole."""
+    """Write the files of a plan; plan.json last, it says that the others are whole.
+
+    Args:
+        out: folder to write.
+        result: content of plan.json.
+        record: of the episode.
+        frames: (T, H, W, 3) what the agent saw.
+        goals: (G, H, W, 3) goal images.
+        stage: draws the goal state for people; None where the goal is known as a picture alone.
+    """
     from PIL import Image
 
     from goalsight.io import replace_json
     from goalsight.report.filmstrip import write_filmstrip
+    from goalsight.report.pixels import enlarge
     from goalsight.report.video import write_video
 
     out.mkdir(parents=True, exist_ok=True)
     control_dt = result["control_dt"]
     for number, goal in enumerate(goals, 1):
         Image.fromarray(goal).save(out / (GOAL if len(goals) == 1 else f"goal-{number}.png"))
-    shown = np.stack([_shaded(goal, record.weights.get(i)) for i, goal in enumerate(goals)])
+    shaded = [_shaded(goal, record.weights.get(i)) for i, goal in enumerate(goals)]
+    if record.shown:
+        frames = np.stack(record.shown)
+        side = frames.shape[1]
+        shaded = [enlarge(goal, side) if stage is None else stage.goal(goal) for goal in shaded]
+    shown = np.stack(shaded)
     beside = shown[[*record.goal_index, record.goal_index[-1]]]
     write_video(out / VIDEO, frames, 1.0 / control_dt, goal=beside)
     times = control_dt * np.arange(len(frames))
