@@ -414,7 +414,7 @@ def summary(out: Path, result: dict[str, Any]) -> str:
 
 
 def _verdict(result: dict[str, Any]) -> list[str]:
-    """Distance with its unit, and both verdicts of docs/protocol.md."""
+    """Distance with its unit, and both verdicts of the protocol."""
     from goalsight.benchmark.results import HOLD
 
     first, last = (result["distance_m"][i] for i in (0, -1))
