@@ -29,7 +29,9 @@ def animate(plan: Path, out: Path) -> None:
     """
     control_dt = json.loads((plan / "plan.json").read_text(encoding="utf-8"))["control_dt"]
     with av.open(str(plan / "rollout.mp4")) as video:
-        frames: list[Image.Image] = [frame.to_image() for frame in video.decode(video=0)]
+        frames: list[Image.Image] = [
+            Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in video.decode(video=0)
+        ]
     durations = [round(1000 * control_dt)] * (len(frames) - 1) + [LAST_MS]
     frames[0].save(
         out,

@@ -103,11 +103,8 @@ def without_trainer(text: str) -> str:
 
 def settings_page() -> str:
     """Every config dataclass with its fields."""
-    parts = ["# Settings\n", NOTE]
-    parts += [
-        "A setting inside another config is written with its group in front, as in "
-        "`cost.energy=l1`. Units are in brackets.\n"
-    ]
+    dotted = "A setting inside another config is written with its group in front, as in "
+    parts = ["# Settings\n", NOTE, f"{dotted}`cost.energy=l1`. Units are in brackets.\n"]
     seen: set[type] = set()
     for title, roots in SETTINGS.items():
         parts += [f"## {title}\n"]
@@ -228,8 +225,9 @@ def python_pages() -> dict[str, str]:
     for part, names in sorted(found.items()):
         page = f"python/{part}.md"
         index.append(f"| [`{part}`]({page}) | {first_line(import_module(part))} |")
-        shown = [part, *(name for name in names if name != part)]
-        pages[page] = "\n".join([f"# {part}\n", *(f"::: {name}\n" for name in shown)])
+        shown = [f"::: {name}\n" for name in names if name != part]
+        own = f"# {part}\n\n::: {part}\n    options:\n      show_root_heading: false\n"
+        pages[page] = "\n".join([own, *shown])
     return {"index.md": "\n".join([*index, ""]), **pages}
 
 

@@ -80,7 +80,7 @@ def seen_from(env: ArmEnv, camera: str, point: NDArray[np.float64]) -> NDArray[n
     eye = env.data.camera(camera)
     x, y, z = eye.xmat.reshape(3, 3).T @ (point - eye.xpos)
     half = np.tan(np.radians(env.model.camera(camera).fovy[0]) / 2)
-    return np.array([x, y]) / (-z * half)
+    return np.array([x / (-z * half), y / (-z * half)])
 
 
 @pytest.mark.parametrize("corner", list(product((0, 1), repeat=3)))

@@ -55,8 +55,8 @@ def bench(
         suite: Instead of a manifest: a shipped suite such as core, or a YAML file that lists some.
         out: Folder for results.json, report.html and the films.
         checkpoint: Folder of the agent's checkpoint; random, hold, expert and oracle need none.
-        rows: Who plays, separated by commas: of random, hold, expert, oracle, agent, shuffled, gcbc,
-            actor, search and both. By default random, hold, expert, and
+        rows: Who plays, of random, hold, expert, oracle, agent, shuffled, gcbc, actor, search and
+            both, separated by commas; by default random, hold, expert, and
             agent or, of a checkpoint with these heads, gcbc, actor, search and both.
         pairs: Play the first so many pairs only; with --env, draw so many (50 by default).
         workers: Processes that play; one per core by default. Changes nothing but the time.
