@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.goalsight-setup
+RECORD := docs/results/$(shell date +%F)
 CODE := src envs planners benchmarks tests scripts examples
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-isa test-lerobot test-foreign check format perf manifests tasks models checkpoints clean
+.PHONY: help setup demo test test-slow test-isa test-lerobot test-foreign docs check format perf manifests tasks models checkpoints clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,7 +22,7 @@ $(VENV)/bin/python:
 $(VENV)/.goalsight-packages: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  --no-build-isolation -e '.[dev]'
+	  --no-build-isolation -e '.[dev,docs]'
 	@touch $@
 
 $(SETUP): $(VENV)/.goalsight-packages scripts/ensure_gl.py
@@ -76,7 +77,10 @@ test-foreign: .venv-foreign/.goalsight-packages ## Gymnasium-Robotics on MuJoCo 
 	OMP_NUM_THREADS=1 $(FOREIGN) -m pytest tests/envs tests/foreign $(PYTEST)
 	$(FOREIGN) scripts/foreign.py fetch-reach
 
-check: setup ## formatting, lint, types
+docs: setup ## the site, with its reference, into runs/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+check: setup docs ## formatting, lint, types, the site
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
@@ -98,14 +102,14 @@ perf: setup ## speed beside its floor: collecting, deciding, reading, training; 
 manifests: setup ## make the benchmark's frozen pairs again; the result is committed
 	$(BIN)/python -m goalsight.benchmark.make_manifests
 
-tasks: setup ## expert and random on every task and shift level, steps a second: docs/tasks.md
-	$(BIN)/python -m scripts.tasks_table runs/tasks --speed
+tasks: setup ## expert and random on every task and shift level, steps a second: a record
+	$(BIN)/python -m scripts.tasks_table runs/tasks --page $(RECORD)-tasks.md --speed
 	$(BIN)/goalsight envs --pictures docs/images/tasks
 
 models: setup ## every kind of model on one dataset and budget: hours, resumable
-	$(BIN)/goalsight compare --comparison models --jobs 2 --page docs/models.md
+	$(BIN)/goalsight compare --comparison models --jobs 2 --page $(RECORD)-models.md
 	$(BIN)/goalsight compare --comparison plannability --out runs/plannability \
-	  --data runs/compare/data --jobs 2 --page docs/models.md
+	  --data runs/compare/data --jobs 2 --page $(RECORD)-models.md
 
 checkpoints: setup ## the shipped models from nothing, resumable; `--only STEP --minutes 10` by hand
 	$(BIN)/python -m scripts.make_checkpoints

@@ -1,7 +1,7 @@
 """What settings of planning are worth on one trained model: success on identical pairs.
 
     python -m benchmarks.sweep --checkpoint runs/push --memory runs/push.memory --pairs 50 \
-      --out runs/switches --page docs/benchmark.md
+      --out runs/switches --page docs/results/DATE-switches.md
     python -m benchmarks.sweep --checkpoint runs/push --budgets 100 300 1000 --out runs/curves
 
 The first plays the switches of configs/bench/switches.yaml, the first of them the base, all at

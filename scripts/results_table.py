@@ -1,15 +1,18 @@
-"""Write what was measured into the README: nobody types a result by hand.
+"""Write what was measured into a page: nobody types a result by hand.
 
-    .venv/bin/python scripts/results_table.py runs/demo [collect.json deciding.json]
-    .venv/bin/python scripts/results_table.py --suite runs/core
+    .venv/bin/python scripts/results_table.py runs/demo [collect.json deciding.json] --page PAGE
+    .venv/bin/python scripts/results_table.py --suite runs/core --page PAGE
     .venv/bin/python scripts/results_table.py --matrix runs/core [runs/more-rows ...]
+
+PAGE is a record of your own, docs/results/DATE-NAME.md; it is begun if it is not there. Records are
+never rewritten: a new measurement gets a new page. The third writes README's table.
 
 The first reads `results.json` of the benchmarks in a demo's folder and the output of `python -m
 benchmarks.collect --json` and `python -m benchmarks.deciding --json`; `make perf` writes both to
-runs/perf. The second reads the table that `goalsight bench --suite` wrote, for docs/benchmark.md,
-and the third makes README's short table of it. All replace what stands between the markers; a page
-with `<!-- suite-core: -->` takes the table of that suite alone, and with `--place NAME` those of
-another run of it go between markers of that name.
+runs/perf. The second reads the table that `goalsight bench --suite` wrote, the third makes the
+README's short table of it. All replace what stands between the markers; a page with
+`<!-- suite-core: -->` takes the table of that suite alone, and with `--place NAME` those of another
+run of it go between markers of that name.
 """
 
 from __future__ import annotations
@@ -23,8 +26,6 @@ from pathlib import Path
 from typing import Any
 
 README = Path(__file__).parents[1] / "README.md"
-PAGES = (README, README.with_name("docs") / "benchmark.md")
-"""Pages that may show a suite."""
 BENCHES = ("reach-near", "push-near")
 
 
@@ -80,7 +81,15 @@ def replace_block(text: str, name: str, content: str) -> str:
     return pattern.sub(lambda found: f"{found[1]}\n{content}\n\n{found[2]}", text)
 
 
-def write_suite(run: Path, pages: Sequence[Path] = PAGES, place: str = "") -> list[Path]:
+def start_page(page: Path, names: Sequence[str]) -> None:
+    """Begin a record with a place for each table; a page that is there stays as it is."""
+    if page.exists():
+        return
+    places = [f"<!-- {name}: written by a script -->\n<!-- /{name} -->\n" for name in names]
+    page.write_text("\n".join([f"# {page.stem}\n", *places]), encoding="utf-8")
+
+
+def write_suite(run: Path, pages: Sequence[Path], place: str = "") -> list[Path]:
     """Put a suite's table between the markers of the pages that have them; returns those pages.
 
     Args:
@@ -176,7 +185,7 @@ def _read(path: Path) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Update the README from a demo's folder and files of measurements, or pages from a suite's."""
+    """Write README's table, or a record of a demo or a suite."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -191,6 +200,7 @@ def main(arguments: list[str]) -> None:
         nargs="+",
         help="the same, several of one suite: README's short table",
     )
+    parser.add_argument("--page", type=Path, help="the record, docs/results/DATE-NAME.md")
     parser.add_argument("--place", default="", help="name of the markers that a suite goes between")
     given = parser.parse_args(arguments)
     if given.matrix:
@@ -199,16 +209,20 @@ def main(arguments: list[str]) -> None:
         return
     if (given.demo is None) == (given.suite is None):
         parser.error("give the folder of a demo, or --suite and that of a suite")
+    if given.page is None:
+        parser.error("give the record that takes the table: --page docs/results/DATE-NAME.md")
     if given.suite is not None:
-        print(
-            *(f"written: {page}" for page in write_suite(given.suite, place=given.place)), sep="\n"
-        )
+        start_page(given.page, [given.place or "suite"])
+        written = write_suite(given.suite, [given.page], place=given.place)
+        print(*(f"written: {page}" for page in written), sep="\n")
         return
-    page = README.read_text(encoding="utf-8")
-    text = replace_block(page, "results", results_table(given.demo))
+    start_page(given.page, ["results", "perf"])
+    text = replace_block(
+        given.page.read_text(encoding="utf-8"), "results", results_table(given.demo)
+    )
     if given.perf:
         text = replace_block(text, "perf", perf_table(given.perf))
-    README.write_text(text, encoding="utf-8")
+    given.page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Measure every task and write the tables of docs/tasks.md: `make tasks`.
+r"""Measure every task and write a record of it: `make tasks`.
 
-    .venv/bin/python -m scripts.tasks_table runs/tasks [--speed] [--only NAME ...]
+    .venv/bin/python -m scripts.tasks_table runs/tasks --page docs/results/DATE-tasks.md \
+      [--speed] [--only NAME ...]
 
 plays the expert and random actions on all `far` pairs and the expert on all pairs of the shift
 levels, into runs/tasks/NAME; what is already there is kept, so it goes on where it was stopped.
@@ -15,17 +16,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.results_table import replace_block
+from scripts.results_table import replace_block, start_page
 
 from goalsight.benchmark import BenchmarkConfig, load_manifest, run_benchmark
 from goalsight.benchmark.make_manifests import SHIFTED, SHIFTED_SEEDS, TASKS
 from goalsight.benchmark.store import RESULTS
 from goalsight.cli.errors import known_environments
-from goalsight.cli.factors import HEADS, factor_cells, factor_rows
 from goalsight.paths import config_dir
 from goalsight.progress import progress_bar
 
-PAGE = Path(__file__).parents[1] / "docs" / "tasks.md"
 FAR = {task: f"{task}-far" for task in TASKS}
 ROWS = dict.fromkeys(FAR.values(), ("expert", "random")) | {
     f"{task}-{tier}-{level}": ("expert",)
@@ -90,17 +89,6 @@ def source(folder: Path, name: str) -> str:
     )
 
 
-def factor_markdown() -> str:
-    """Every factor, its unit and what the levels draw."""
-    rows = factor_rows({})
-    heads = [*HEADS, *rows[0]["levels"]]
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    for row in rows:
-        name, *cells = factor_cells(row)
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
 def speed_table(folder: Path) -> str:
     """Control steps a second."""
     found = json.loads((folder / SPEED).read_text(encoding="utf-8"))
@@ -119,6 +107,7 @@ def main() -> None:
     """Play, then write the tables that everything is there for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--page", type=Path, required=True, help="docs/results/DATE-tasks.md")
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=list(ROWS), choices=list(ROWS))
@@ -128,14 +117,15 @@ def main() -> None:
         play(given.folder, name, given.workers)
     if given.speed:
         measure_speed(given.folder / SPEED)
-    text = replace_block(PAGE.read_text(encoding="utf-8"), "factors", factor_markdown())
     tables = {"experts": expert_table, "shifts": shift_table, "speed": speed_table}
+    start_page(given.page, list(tables))
+    text = given.page.read_text(encoding="utf-8")
     for name, table in tables.items():
         try:
             text = replace_block(text, name, table(given.folder))
         except FileNotFoundError as missing:
             sys.stderr.write(f"table {name!r} waits for {missing.filename}\n")
-    PAGE.write_text(text, encoding="utf-8")
+    given.page.write_text(text, encoding="utf-8")
 
 
 def measure_speed(path: Path) -> None:

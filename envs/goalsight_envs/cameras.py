@@ -60,3 +60,44 @@ class Cameras:
         if self._context is not None:
             self._context.close()
             self._context = None
+
+
+class Overview:
+    """A view for people: the whole workspace, with smooth edges and sharp shadows.
+
+    No model sees it. A picture of 384 pixels takes about 40 ms in software rendering, some 40
+    times one of the models' own.
+    """
+
+    def __init__(self, model: mujoco.MjModel, size: int = 384) -> None:
+        """Make the GL context; the quality that models are drawn with stays as it is.
+
+        Args:
+            model: of a scene with a camera `overview`.
+            size: height and width of the pictures [pixels].
+        """
+        quality = model.vis.quality
+        before = {name: getattr(quality, name) for name in _FINE}
+        try:
+            for name, value in _FINE.items():
+                setattr(quality, name, value)
+            self._context = mujoco.Renderer(model, size, size)
+        finally:
+            for name, value in before.items():
+                setattr(quality, name, value)
+        self._model = model
+
+    def see(self, data: mujoco.MjData) -> Pixels:
+        """(H, W, 3) uint8 picture of a simulation."""
+        mujoco.mj_kinematics(self._model, data)
+        mujoco.mj_camlight(self._model, data)
+        self._context.update_scene(data, "overview")
+        return np.array(self._context.render())
+
+    def close(self) -> None:
+        """Free the GL context."""
+        self._context.close()
+
+
+_FINE = {"shadowsize": 1024, "offsamples": 4, "numslices": 28, "numstacks": 16}
+"""MuJoCo's rendering quality where people look."""

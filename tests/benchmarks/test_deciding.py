@@ -82,7 +82,7 @@ def test_a_decision_of_twice_the_plans_is_twice_the_work() -> None:
 def test_the_transformer_of_the_peer_saves_what_the_count_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """15 frames through all layers a plan the plain way; see docs/planning.md for the count."""
+    """15 frames through all layers a plan the plain way: docs/results/2026-11-22-speed.md."""
     settings = SMALL.replace("planner.horizon=2", "planner.horizon=5")
     argv = ["--size", "peer", "--who", "cem", "--settings", settings, "--batch", "0"]
     plain, once = rows_of(argv, capsys)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import Any
 
 import gymnasium
+import mujoco
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from goalsight_envs.base import ArmEnv
+from goalsight_envs.cameras import Overview
+from goalsight_envs.placing import Arrangement, arrange
 
 
 def make(*cameras: str, **settings: Any) -> ArmEnv:
@@ -68,3 +73,40 @@ def test_cameras_that_are_not_there_are_refused_by_name(cameras: tuple[str, ...]
     message = f"cameras are one or more of front, overview, wrist, each once; got {list(cameras)}"
     with pytest.raises(ValueError, match=re.escape(message)):
         make(*cameras)
+
+
+def seen_from(env: ArmEnv, camera: str, point: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(2,) where a (3,) point is in a camera's picture, -1 to 1 from edge to edge."""
+    eye = env.data.camera(camera)
+    x, y, z = eye.xmat.reshape(3, 3).T @ (point - eye.xpos)
+    half = np.tan(np.radians(env.model.camera(camera).fovy[0]) / 2)
+    return np.array([x / (-z * half), y / (-z * half)])
+
+
+@pytest.mark.parametrize("corner", list(product((0, 1), repeat=3)))
+def test_people_see_the_hand_wherever_it_may_go(corner: tuple[int, int, int]) -> None:
+    """In a corner of the workspace fingertip and hand, 10 cm above it, are inside the picture."""
+    env = make("front")
+    box = np.array([env.arm.low, env.arm.high])
+    tip = box[corner, (0, 1, 2)]
+    arrange(env.arm, env.data, Arrangement(fingertip=tip))
+    mujoco.mj_forward(env.model, env.data)
+    for point in (tip, tip + np.array([0, 0, 0.1])):
+        assert np.abs(seen_from(env, "overview", point)).max() < 0.97
+    env.close()
+
+
+def test_a_picture_for_people_leaves_those_of_the_models_as_they_were() -> None:
+    env, other = make("front"), make("front")
+    before = env.reset(seed=4)[0]["pixels"]
+    overview = Overview(env.model, 256)
+    picture = overview.see(env.data)
+    assert picture.shape == (256, 256, 3)
+    assert picture.std() > 10
+    np.testing.assert_array_equal(env.render(), before)
+    np.testing.assert_array_equal(other.reset(seed=4)[0]["pixels"], before)
+    fresh = Overview(env.model, 256)  # quality was put back: the next context is drawn alike
+    np.testing.assert_array_equal(fresh.see(env.data), picture)
+    assert env.model.vis.quality.offsamples == other.model.vis.quality.offsamples == 0
+    for one in (overview, fresh, env, other):
+        one.close()

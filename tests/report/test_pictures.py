@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from goalsight.report import encode_video, filmstrip, write_filmstrip, write_video
-from goalsight.report.pixels import enlarge, spread
+from goalsight.report.pixels import enlarge, spread, with_inset
 
 RED, GREEN, BLUE = ([200, 30, 30], [30, 200, 30], [30, 30, 200])
 
@@ -33,18 +33,18 @@ def decode(content: bytes) -> NDArray[np.uint8]:
 def test_a_strip_shows_the_first_and_last_frame_and_the_goal() -> None:
     frames = plain(RED, *[BLUE] * 20, GREEN)
     strip = np.array(filmstrip(frames, plain(RED)[0], [0.1 * i for i in range(22)], count=4))
-    middle = strip[60]
-    assert (middle[4:132] == RED).all()
-    assert sum((middle == BLUE).all(axis=-1)) == 2 * 128
-    assert sum((middle == GREEN).all(axis=-1)) == 128
-    assert sum((middle == RED).all(axis=-1)) == 2 * 128
+    middle = strip[120]
+    assert (middle[6:262] == RED).all()
+    assert sum((middle == BLUE).all(axis=-1)) == 2 * 256
+    assert sum((middle == GREEN).all(axis=-1)) == 256
+    assert sum((middle == RED).all(axis=-1)) == 2 * 256
 
 
 def test_a_strip_shows_every_goal_of_several_at_its_end() -> None:
     strip = np.array(filmstrip(plain(RED, RED), plain(GREEN, BLUE), [0.0, 0.1]))
-    middle = strip[60]
+    middle = strip[120]
     for colour in (GREEN, BLUE):
-        assert sum((middle == colour).all(axis=-1)) == 128
+        assert sum((middle == colour).all(axis=-1)) == 256
     green, blue = (np.flatnonzero((middle == colour).all(axis=-1)) for colour in (GREEN, BLUE))
     assert green.max() < blue.min()
 
@@ -70,12 +70,27 @@ def test_frames_are_spread_over_the_whole_rollout(length: int, count: int) -> No
         assert gaps.max() - gaps.min() <= 1
 
 
-def test_enlarging_keeps_pixels_hard() -> None:
-    picture = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    large = enlarge(picture, 3)
-    assert large.shape == (6, 6, 3)
-    assert (large[::3, ::3] == picture).all()
-    assert (large[2::3, 2::3] == picture).all()
+def test_enlarging_is_smooth_and_keeps_what_is_large_enough() -> None:
+    """Black beside white: greys between, ends as they were; a constant stays constant."""
+    picture = np.zeros((8, 16, 3), np.uint8)
+    picture[:, 8:] = 255
+    large = enlarge(picture, 64)
+    assert large.shape == (64, 128, 3)
+    row = large[32, :, 0].astype(int)
+    assert (row[0], row[-1]) == (0, 255)
+    assert len(set(row.tolist())) > 4
+    assert (enlarge(plain(RED)[0], 200) == RED).all()
+    assert enlarge(picture, 8) is picture
+
+
+def test_an_inset_shows_every_pixel_and_leaves_the_rest() -> None:
+    small = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+    picture = plain(BLUE, size=160)[0]
+    shown = with_inset(picture, small)
+    assert (shown[-48::3, -48::3] == small).all()
+    assert (shown[:-50] == BLUE).all()
+    assert (shown[:, :-50] == BLUE).all()
+    assert (picture == BLUE).all()
 
 
 def test_a_strip_is_written_as_a_picture_file(tmp_path: Path) -> None:
@@ -107,7 +122,7 @@ def test_any_size_of_picture_makes_a_video(size: int) -> None:
     frames = decode(encode_video(plain(RED, BLUE, size=size), 12.5))
     assert len(frames) == 2
     assert frames.shape[1] % 2 == frames.shape[2] % 2 == 0
-    assert min(frames.shape[1:3]) >= max(size, 128)
+    assert min(frames.shape[1:3]) >= max(size, 256)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from goalsight_envs.policies.simple import Action
 
 @dataclass(frozen=True, kw_only=True)
 class PlayConfig:
-    """What play is made of; docs/results.md says what was tried."""
+    """What play is made of; docs/results/2026-11-23-demo.md says what was tried."""
 
     interact: float = 0.7
     """Share of segments that push the cube somewhere; the rest visit random waypoints. Each task

@@ -55,8 +55,9 @@ def bench(
         suite: Instead of a manifest: a shipped suite such as core, or a YAML file that lists some.
         out: Folder for results.json, report.html and the films.
         checkpoint: Folder of the agent's checkpoint; random, zero, expert and oracle need none.
-        rows: Rows of docs/protocol.md, separated by commas; by default random, zero, expert, and
-            agent or, of a checkpoint with these heads, gcbc, actor, search and both.
+        rows: Who plays, of random, zero, expert, oracle, agent, shuffled, gcbc, actor, search and
+            hybrid, separated by commas; by default random, zero, expert, and
+            agent or, of a checkpoint with these heads, gcbc, actor, search and hybrid.
         pairs: Play the first so many pairs only; with --env, draw so many (50 by default).
         workers: Processes that play; one per core by default. Changes nothing but the time.
         shard: Part of the pairs to play, such as 2/3; the last of all writes the table.
@@ -65,7 +66,8 @@ def bench(
         device: Torch device the agent plans on.
         settings: Of the agent where they differ from the checkpoint's own, such as samples=100.
         memory: File of `goalsight memory build`: the agent aims at sub-goals on recorded segments.
-        player: module:function of yours that makes the row player, see docs/benchmark.md.
+        player: module:function of yours that makes the row player, with the two
+            functions of an agent, reset and act.
         tier: With --env. near: the goal is 25 control steps of play ahead; far: the environment's
             own, the default where that can be made a picture.
         budget: With --env: control steps a row has for a pair.

@@ -115,7 +115,7 @@ GONE: dict[str, str] = {
     "perf plan": _BENCHMARK.format("deciding"),
     "perf data": _BENCHMARK.format("reading"),
     "perf train": _BENCHMARK.format("training"),
-    "perf memory": "is gone; docs/results/2026-12-01-what-left.md keeps what it measured",
+    "perf memory": "is gone, nothing drew on it; what it measured is a record of the repository",
     "perf": _BENCHMARK.format("NAME"),
     "inspect straightness": "is gone, nothing drew on it; see `goalsight inspect drift`",
     "inspect counterfactual": "is gone, nothing drew on it; see `goalsight inspect energy`",

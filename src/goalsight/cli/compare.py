@@ -71,7 +71,8 @@ def compare(
         data: Dataset to train on; collected as the comparison says if none is given.
         only: Rows to make, separated by commas; all if empty.
         jobs: Models in the making at the same time.
-        page: Markdown file whose part named like the comparison is replaced by the table.
+        page: Markdown file whose part named like the comparison is replaced by the
+            table; begun if it is not there.
 
     Returns:
         Exit status: 0, or 1 if a command failed; its log is named.

@@ -54,15 +54,17 @@ def write_page(page: Path, name: str, text: str) -> None:
     """Replace what stands between `<!-- NAME: -->` and `<!-- /NAME -->`.
 
     Args:
-        page: Markdown file.
+        page: Markdown file; begun if it is not there, since a measurement is a page of its own.
         name: of the comparison.
         text: its table.
 
     Raises:
-        UserError: if the page is missing or has no such part.
+        UserError: if the page has no such part, or there is no folder for it.
     """
     if not page.is_file():
-        raise UserError(f"no page {page}; give a Markdown file")
+        if not page.parent.is_dir():
+            raise UserError(f"no folder {page.parent} for the page {page.name}")
+        page.write_text(f"# {page.stem}\n\n<!-- {name}: -->\n<!-- /{name} -->\n", encoding="utf-8")
     pattern = re.compile(rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
     content, replaced = pattern.subn(
         lambda found: f"{found[1]}\n{text.strip()}\n\n{found[2]}", read_text(page)

@@ -93,7 +93,7 @@ def ensemble(
 ) -> None:
     """Train a few small predictors on a model's latents; where they disagree, it is on its own.
 
-    A planner may then avoid such places: `--settings disagreement=1`.
+    A planner may then avoid such places: `--settings cost.disagreement_weight=1`.
 
     Args:
         checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.

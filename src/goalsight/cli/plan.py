@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from goalsight.agent import Agent
     from goalsight.benchmark import Film, Manifest, Outcome
     from goalsight.benchmark.rows import Observation
+    from goalsight.cli.stage import Stage
     from goalsight.environments import Env
 
 PLAN, VIDEO, FILMSTRIP, GOAL = "plan.json", "rollout.mp4", "filmstrip.png", "goal.png"
@@ -28,14 +29,18 @@ STEPS = 50
 class Recorder:
     """What a plan keeps of an episode besides its outcome and its film, step by step."""
 
-    def __init__(self, agent: Agent, progress: Callable[[int], None]) -> None:
+    def __init__(
+        self, agent: Agent, progress: Callable[[int], None], stage: Stage | None = None
+    ) -> None:
         """Record an agent that is about to be given its goal; progress is told each step."""
-        self._agent, self._progress = agent, progress
+        self._agent, self._progress, self._stage = agent, progress, stage
         self.actions: list[list[float]] = []
         self.energy: list[float] = []
         """Of every picture, the start's first."""
         self.goal_index: list[int] = []
         """Which goal image each action was for, from 0."""
+        self.shown: list[NDArray[np.uint8]] = []
+        """Pictures for people, the start's first; none where the agent's view is all there is."""
         self.subgoals: list[dict[str, Any] | None] = []
         """What each decision aimed at, if the agent has a memory: a segment of it, or None for the
         goal itself."""
@@ -51,6 +56,8 @@ class Recorder:
             self.actions.append([round(float(value), 6) for value in action])
             self._progress(len(self.actions))
         self.energy.append(agent.energy(observation["pixels"]))
+        if self._stage is not None:
+            self.shown.append(self._stage.now(observation["pixels"]))
 
 
 def plan(
@@ -73,9 +80,9 @@ def plan(
     It plays one pair as `goalsight bench` does, with the same verdicts: of a task, drawn from the
     seed, or with --manifest and --pair the frozen one, as the row agent. Writes plan.json
     (actions, energies, distances, latencies; success is the terminal one, held for the last 5
-    control steps), rollout.mp4, filmstrip.png with the goal beside it, and goal.png. Of several
-    goals the next one's turn comes when the one before is reached or out of reach (settings
-    sequence.switch and sequence.patience).
+    control steps), rollout.mp4 and filmstrip.png, drawn for people with the agent's own view in the
+    corner and the goal beside it, and goal.png. Of several goals the next one's turn comes when the
+    one before is reached or out of reach (settings sequence.switch and sequence.patience).
 
     Args:
         checkpoint: Folder of a checkpoint or of a training run, or the name of a shipped one.
@@ -103,6 +110,7 @@ def plan(
     from goalsight.agent.config import agent_config
     from goalsight.benchmark.tasks import as_trained
     from goalsight.checkpoint import find_checkpoint, read_card
+    from goalsight.cli.stage import stage_of
     from goalsight.environments import make_env
     from goalsight.progress import progress_bar
 
@@ -119,7 +127,8 @@ def plan(
     check_fit(agent, world)
     budget = (steps or STEPS) if frozen is None else frozen.budget
     with progress_bar("Acting", "steps") as progress:
-        record = Recorder(agent, lambda done: progress(done, budget))
+        stage = stage_of(world)
+        record = Recorder(agent, lambda done: progress(done, budget), stage)
         if frozen is None:
             outcome, film, pictures = play_drawn(
                 world, agent, record, goal or [], seed=seed, budget=budget
@@ -139,7 +148,9 @@ def plan(
     result = about | _result(record, outcome, world, env, goal or [])
     if frozen is not None:
         result["goal"] = "of the pair"
-    write(out, result, record, film.frames, pictures)
+    write(out, result, record, film.frames, pictures, stage=None if goal else stage)
+    if stage is not None:
+        stage.close()
     world.close()
     print(jsonlib.dumps(result) if json else summary(out, result))
     return 0
@@ -329,22 +340,41 @@ def write(
     record: Recorder,
     frames: NDArray[np.uint8],
     goals: NDArray[np.uint8],
+    *,
+    stage: Stage | None = None,
 ) -> None:
-    """Write the files of a plan; plan.json last, it says that the others are whole."""
+    """Write the files of a plan; plan.json last, it says that the others are whole.
+
+    Args:
+        out: folder to write.
+        result: content of plan.json.
+        record: of the episode.
+        frames: (T, H, W, 3) what the agent saw.
+        goals: (G, H, W, 3) goal images.
+        stage: draws the goal state for people; None where the goal is known as a picture alone.
+    """
     from PIL import Image
 
     from goalsight.io import replace_json
     from goalsight.report.filmstrip import write_filmstrip
+    from goalsight.report.pixels import enlarge
     from goalsight.report.video import write_video
 
     out.mkdir(parents=True, exist_ok=True)
     control_dt = result["control_dt"]
     for number, goal in enumerate(goals, 1):
         Image.fromarray(goal).save(out / (GOAL if len(goals) == 1 else f"goal-{number}.png"))
-    beside = goals[[*record.goal_index, record.goal_index[-1]]]
+    shown = goals
+    if record.shown:
+        frames = np.stack(record.shown)
+        side = frames.shape[1]
+        shown = np.stack(
+            [enlarge(goal, side) if stage is None else stage.goal(goal) for goal in goals]
+        )
+    beside = shown[[*record.goal_index, record.goal_index[-1]]]
     write_video(out / VIDEO, frames, 1.0 / control_dt, goal=beside)
     times = control_dt * np.arange(len(frames))
-    write_filmstrip(out / FILMSTRIP, frames, goals, times.tolist())
+    write_filmstrip(out / FILMSTRIP, frames, shown, times.tolist())
     replace_json(out / PLAN, result)
 
 
@@ -363,7 +393,7 @@ def summary(out: Path, result: dict[str, Any]) -> str:
 
 
 def _verdict(result: dict[str, Any]) -> list[str]:
-    """Distance with its unit, and both verdicts of docs/protocol.md."""
+    """Distance with its unit, and both verdicts of the protocol."""
     from goalsight.benchmark.results import HOLD
 
     first, last = (result["distance_m"][i] for i in (0, -1))

@@ -251,13 +251,13 @@ class ActorCLI(RunCLI):
     description = """Train a goal-conditioned actor on the latents of a trained model.
 
 The run's checkpoint is the whole model, its other heads and the actor; the one it was made from is
-left alone. Plan with it by --settings mode=actor, or mode=both to search around what it proposes.
+left alone. Plan with it by --settings mode=actor, or mode=hybrid to search around what it proposes.
 --config gcbc trains the benchmark's baseline in the same way: behaviour cloning by least squares.
 Run again with the same settings, an unfinished run goes on exactly where it was saved last."""
     example = """example:
   goalsight train --config actor --checkpoint runs/push --data runs/push-data --out runs/push-actor
   goalsight train --config gcbc --checkpoint runs/push-actor --data runs/push-data --out runs/all
-  goalsight bench --checkpoint runs/push-actor --manifest push-near --settings mode=both --out b
+  goalsight bench --checkpoint runs/push-actor --manifest push-near --settings mode=hybrid --out b
 """
 
     def add_run_arguments(self, parser: LightningArgumentParser) -> None:

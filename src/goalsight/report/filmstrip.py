@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from goalsight.report.pixels import Frames, check_frames, enlarge, spread
 
-TILE = 128
-"""Least side of a frame in the strip [pixels]; smaller frames are enlarged by a whole factor."""
-_GAP, _CAPTION, _FONT = 4, 22, 14
+TILE = 256
+"""Least side of a frame in the strip [pixels]; smaller frames are enlarged smoothly."""
+_GAP, _CAPTION, _FONT = 6, 34, 22
 _PAPER, _INK, _ACCENT = (255, 255, 255), (40, 44, 52), (214, 73, 40)
 
 
@@ -28,7 +28,7 @@ def filmstrip(
         count: frames shown.
 
     Returns:
-        An RGB picture; frames below 128 pixels are enlarged without smoothing.
+        An RGB picture; frames below 256 pixels are enlarged smoothly.
 
     Raises:
         ValueError: if shapes disagree or there is not one time a frame.
@@ -37,9 +37,8 @@ def filmstrip(
     if len(times_s) != len(frames):
         raise ValueError(f"one time a frame: got {len(times_s)} times, {len(frames)} frames")
     chosen = spread(len(frames), count)
-    factor = max(1, -(-TILE // min(frames.shape[1:3])))
     goals = goal[None] if goal.ndim == 3 else goal
-    tiles = enlarge(np.concatenate([frames[chosen], goals]), factor)
+    tiles = np.stack([enlarge(tile, TILE) for tile in (*frames[chosen], *goals)])
     captions = [f"{times_s[i]:.1f} s" for i in chosen]
     captions += [f"goal {i + 1}" for i in range(len(goals))] if len(goals) > 1 else ["goal"]
     height, width = tiles.shape[1:3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Frames = NDArray[np.uint8]
 
@@ -29,9 +30,42 @@ def check_frames(frames: Frames, goal: Frames | None) -> None:
         )
 
 
-def enlarge(pictures: Frames, factor: int) -> Frames:
-    """Repeat every pixel: (..., H, W, 3) becomes (..., factor H, factor W, 3)."""
-    return pictures.repeat(factor, axis=-3).repeat(factor, axis=-2)
+def enlarge(picture: Frames, side: int) -> Frames:
+    """A picture whose shorter side is at least `side` pixels, smoothly interpolated.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        side: least side of the result [pixels]; a larger picture stays as it is.
+
+    Returns:
+        (H', W', 3) uint8 of the same shape to rounding.
+    """
+    height, width = picture.shape[:2]
+    least = min(height, width)
+    if least >= side:
+        return picture
+    size = (round(width * side / least), round(height * side / least))
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+
+
+def with_inset(picture: Frames, small: Frames, *, share: float = 0.3) -> Frames:
+    """A picture with a small one, its pixels kept hard, in the lower right corner.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        small: (h, w, 3) uint8.
+        share: of the picture's width that the small one takes, rounded to a whole factor of it.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    factor = max(1, round(share * picture.shape[1] / small.shape[1]))
+    inset = small.repeat(factor, axis=0).repeat(factor, axis=1)
+    framed = np.pad(inset, ((2, 0), (2, 0), (0, 0)), constant_values=255)
+    height, width = (min(a, b) for a, b in zip(framed.shape[:2], picture.shape[:2], strict=True))
+    shown = picture.copy()
+    shown[-height:, -width:] = framed[:height, :width]
+    return shown
 
 
 def spread(length: int, count: int) -> NDArray[np.int64]:

@@ -11,8 +11,8 @@ import numpy as np
 from goalsight.io import replace_file
 from goalsight.report.pixels import Frames, check_frames, enlarge
 
-SIDE = 128
-"""Least side of a frame in a video [pixels]; smaller frames are enlarged by a whole factor."""
+SIDE = 256
+"""Least side of a frame in a video [pixels]; smaller frames are enlarged smoothly."""
 _GAP, _PAPER = 8, 160  # pixels, grey: visible on light and dark pages
 
 
@@ -43,10 +43,9 @@ def encode_video(
         raise ValueError(f"fps must be positive, got {fps}")
     if goal is not None and goal.ndim == 4 and len(goal) != len(frames):
         raise ValueError(f"one goal a frame: got {len(goal)} goals, {len(frames)} frames")
-    factor = max(1, -(-side // min(frames.shape[1:3])))
     goals = [goal] * len(frames) if goal is None or goal.ndim == 3 else list(goal)
     shown = [
-        _beside(enlarge(frame, factor), beside, factor)
+        _beside(enlarge(frame, side), beside, side)
         for frame, beside in zip(frames, goals, strict=True)
     ]
     buffer = io.BytesIO()
@@ -62,7 +61,7 @@ def encode_video(
 
 
 def write_video(
-    path: Path, frames: Frames, fps: float, *, goal: Frames | None = None, side: int = 256
+    path: Path, frames: Frames, fps: float, *, goal: Frames | None = None, side: int = SIDE
 ) -> None:
     """Write `encode_video` to a file.
 
@@ -84,11 +83,11 @@ def _rate(fps: float) -> Fraction:
     return Fraction(fps).limit_denominator(1000)
 
 
-def _beside(frame: Frames, goal: Frames | None, factor: int) -> Frames:
+def _beside(frame: Frames, goal: Frames | None, side: int) -> Frames:
     """One picture of the video: the frame, the goal at its right, even sides as h264 wants."""
     if goal is not None:
         gap = np.full((frame.shape[0], _GAP, 3), _PAPER, np.uint8)
-        frame = np.concatenate([frame, gap, enlarge(goal, factor)], axis=1)
+        frame = np.concatenate([frame, gap, enlarge(goal, side)], axis=1)
     height, width = frame.shape[:2]
     padding = ((0, height % 2), (0, width % 2), (0, 0))
     return np.ascontiguousarray(np.pad(frame, padding, mode="edge"))

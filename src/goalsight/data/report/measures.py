@@ -1,4 +1,4 @@
-"""What a dataset covers, in numbers; docs/data.md says what each is good for."""
+"""What a dataset covers, in numbers; docs/guides/collect.md says what each is good for."""
 
 from __future__ import annotations
 

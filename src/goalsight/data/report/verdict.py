@@ -1,4 +1,4 @@
-"""Whether a dataset will support planning, and if not, why; the thresholds are docs/data.md's."""
+"""Whether a dataset will support planning, and if not, why; reasons: docs/guides/collect.md."""
 
 from __future__ import annotations
 
