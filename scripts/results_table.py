@@ -2,15 +2,15 @@
 
     .venv/bin/python scripts/results_table.py runs/demo [collect.json deciding.json] --page PAGE
     .venv/bin/python scripts/results_table.py --suite runs/core --page PAGE
-    .venv/bin/python scripts/results_table.py --matrix runs/core [runs/more-rows ...]
+    .venv/bin/python scripts/results_table.py --matrix PAGE [PAGE ...]
 
 PAGE is a record of your own, docs/results/DATE-NAME.md; it is begun if it is not there. Records are
 never rewritten: a new measurement gets a new page. The third writes README's table.
 
 The first reads `results.json` of the benchmarks in a demo's folder and the output of `python -m
 benchmarks.collect --json` and `python -m benchmarks.deciding --json`; `make perf` writes both to
-runs/perf. The second reads the table that `goalsight bench --suite` wrote, the third makes the
-README's short table of it. All replace what stands between the markers; a page with
+runs/perf. The second reads the table that `goalsight bench --suite` wrote, the third makes README's
+short table of such records. All replace what stands between the markers; a page with
 `<!-- suite-core: -->` takes the table of that suite alone, and with `--place NAME` those of another
 run of it go between markers of that name.
 """
@@ -21,7 +21,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,61 +121,56 @@ def write_suite(run: Path, pages: Sequence[Path], place: str = "") -> list[Path]
 
 FLOORS = ("random", "zero", "expert")
 """Rows of no model: a line below the README's table."""
+TODAY = {"both": "hybrid", "hold": "zero"}
+"""Rows as they were called until 0.1, and now."""
+LINE = re.compile(
+    r"^\| (?P<task>[a-z-]+) \| (?P<row>[a-z-]+) \| (?P<pairs>\d+) \| (?P<terminal>[^|]+) \|", re.M
+)
+"""A line of a suite's table."""
 
 
-def matrix(runs: Sequence[Path]) -> str:
-    """A line a task, a column a row: terminal success of a suite, played in one run or several.
+def matrix(pages: Sequence[Path]) -> str:
+    """A line a task, a column a row: terminal success of a suite, from records of its runs.
 
     Args:
-        runs: folders of one suite with one checkpoint; rows of a later one replace those of an
-            earlier.
+        pages: records in docs/results with the first table of a suite's run each; of a row that
+            several have, the one with the most pairs counts.
     """
-    found = [json.loads(_read(run / "suite.json")) for run in runs]
-    rates: dict[str, dict[str, dict[str, Any]]] = {}
-    for suite in found:
-        for task in suite["tasks"]:
-            for row in task["rows"]:
-                rates.setdefault(task["manifest"]["name"], {})[row["row"]] = row
+    rates: dict[str, dict[str, tuple[int, str]]] = {}
+    sources = []
+    for page in pages:
+        text = _read(page)
+        begin = re.search(r"<!-- suite[a-z-]*:[^\n]*-->\n(.*?)<!-- /suite", text, re.DOTALL)
+        if begin is None:
+            sys.exit(f"{page} holds no table of a suite")
+        used = False
+        for found in LINE.finditer(begin[1]):
+            rows, row = rates.setdefault(found["task"], {}), TODAY.get(found["row"], found["row"])
+            if int(found["pairs"]) > rows.get(row, (0, ""))[0]:
+                rows[row], used = (int(found["pairs"]), found["terminal"].strip()), True
+        if used:
+            address = page.resolve().relative_to(README.parent)
+            sources.append(f"[{page.stem}]({address})")
     names = list(dict.fromkeys(row for rows in rates.values() for row in rows))
     shown = [name for name in names if name not in FLOORS]
     lines = [
-        "| " + " | ".join(["terminal success", *(f"`{name}`" for name in shown)]) + " |",
+        "| " + " | ".join(["", *(f"`{name}`" for name in shown)]) + " |",
         "|" + "---|" * (1 + len(shown)),
     ]
     for task, rows in rates.items():
-        cells = [_rate(rows[name]["terminal"]) if name in rows else "" for name in shown]
+        cells = [rows[name][1] if name in rows else "" for name in shown]
         lines.append("| " + " | ".join([task, *cells]) + " |")
-    floors = [
-        f"`{name}` {_range(rows[name] for rows in rates.values() if name in rows)}"
-        for name in names
-        if name in FLOORS
-    ]
-    pairs = {
-        name: sorted({rows[name]["pairs"] for rows in rates.values() if name in rows})
-        for name in names
-    }
-    counts = [f"`{name}` {' or '.join(map(str, count))}" for name, count in pairs.items()]
-    model = found[-1]["checkpoint"]
-    lines += ["", f"On the same pairs: {', '.join(floors)}. Pairs a task: {', '.join(counts)}."]
-    lines += [
-        "",
-        (
-            f"Checkpoint {model['name']} (SHA-256 {model['sha256'][:12]}), taught by "
-            f"{model['taught_by']}, one training seed. "
-            + "; ".join(
-                f"`{suite['command']}` at commit `{(suite['commit'] or '')[:12]}` on "
-                f"{suite['hardware']}"
-                for suite in found
-            )
-            + "."
-        ),
-    ]
-    return "\n".join(lines)
-
-
-def _range(rows: Iterable[dict[str, Any]]) -> str:
-    found = sorted(round(100 * row["terminal"]["rate"]) for row in rows)
-    return f"{found[0]} %" if found[0] == found[-1] else f"{found[0]} to {found[-1]} %"
+    floors, counts = [], []
+    for name in names:
+        cells_of = [rows[name] for rows in rates.values() if name in rows]
+        of = sorted({pairs for pairs, _ in cells_of})
+        counts.append(f"`{name}` {' or '.join(map(str, of))}")
+        if name in FLOORS:
+            most = sorted(int(rate.split()[0]) for _, rate in cells_of)
+            span = f"{most[0]}" if most[0] == most[-1] else f"{most[0]} to {most[-1]}"
+            floors.append(f"`{name}` {span} %")
+    told = f"On the same pairs: {', '.join(floors)}. Pairs a task: {', '.join(counts)}."
+    return "\n".join([*lines, "", f"{told} Commands, commits and hardware: {', '.join(sources)}."])
 
 
 def _read(path: Path) -> str:

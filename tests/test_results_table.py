@@ -87,33 +87,38 @@ def test_without_markers_or_a_finished_suite_it_says_so(run: Path, tmp_path: Pat
         results_table.write_suite(run, [page])
 
 
-def suite(folder: Path, rows: dict[str, tuple[int, int]]) -> Path:
-    """A finished suite of one task; successes and pairs by row."""
-    folder.mkdir()
-    found = []
-    for name, (won, pairs) in rows.items():
-        low, high = won / pairs - 0.1, won / pairs + 0.1
-        rate = {"rate": won / pairs, "low": low, "high": high}
-        found.append({"row": name, "pairs": pairs, "terminal": rate})
-    model = {"name": "small", "sha256": "ab" * 32, "taught_by": "play"}
-    content = {
-        "suite": "core", "command": f"goalsight bench {folder.name}", "commit": "c" * 40,
-        "hardware": "a processor", "checkpoint": model,
-        "tasks": [{"manifest": {"name": "push-far"}, "rows": found}],
-    }  # fmt: skip
-    (folder / "suite.json").write_text(json.dumps(content))
-    return folder
+RECORD = """# A record
+
+<!-- suite-core: by a script -->
+
+| task | row | pairs | terminal | anytime | decision p50 / p95 |
+|---|---|---|---|---|---|
+{rows}
+<!-- /suite-core -->
+
+| push-far | other | 900 | 1 % [0, 2] | | |
+"""
 
 
-def test_the_short_table_has_a_column_a_row_and_what_taught_the_model(tmp_path: Path) -> None:
-    first = suite(tmp_path / "first", {"random": (1, 50), "zero": (0, 50), "hybrid": (40, 50)})
-    more = suite(tmp_path / "more", {"search": (60, 200), "hybrid": (190, 200)})
-    lines = results_table.matrix([first, more]).splitlines()
-    assert lines[0] == "| terminal success | `hybrid` | `search` |"
-    assert lines[2] == "| push-far | 95 % [85, 105] | 30 % [20, 40] |"
-    told = "\n".join(lines[3:])
-    assert "`random` 2 %, `zero` 0 %" in told
-    assert "`hybrid` 200, `search` 200" in told
-    assert "small (SHA-256 abababababab), taught by play" in told
-    assert "`goalsight bench first`" in told
-    assert "`goalsight bench more`" in told
+def test_the_short_table_has_a_column_a_row_and_the_most_pairs_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = {
+        "old": "random 200 2, hold 200 0, both 200 95",
+        "new": "zero 50 0, search 50 30, hybrid 50 90",
+    }
+    for name, rows in lines.items():
+        parts = (row.split() for row in rows.split(", "))
+        table = "".join(f"| push-far | {r} | {n} | {p} % [0, 99] | | |\n" for r, n, p in parts)
+        (tmp_path / f"{name}.md").write_text(RECORD.format(rows=table))
+    monkeypatch.setattr(results_table, "README", tmp_path / "README.md")
+    table = results_table.matrix([tmp_path / "old.md", tmp_path / "new.md"])
+    first, _, second, *rest = table.splitlines()
+    assert first == "|  | `hybrid` | `search` |"
+    assert second == "| push-far | 95 % [0, 99] | 30 % [0, 99] |"
+    assert "On the same pairs: `random` 2 %, `zero` 0 %." in rest[-1]
+    assert "`hybrid` 200, `search` 50." in rest[-1]
+    assert "[old](old.md), [new](new.md)" in rest[-1]
+    (tmp_path / "none.md").write_text("# nothing")
+    with pytest.raises(SystemExit, match="holds no table of a suite"):
+        results_table.matrix([tmp_path / "none.md"])
