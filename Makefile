@@ -100,7 +100,7 @@ perf: setup ## speed beside its floor: collecting, deciding, reading, training; 
 	$(BIN)/python -m benchmarks.training --config tiny --data runs/perf/data --steps 50
 
 manifests: setup ## make the benchmark's frozen pairs again; the result is committed
-	$(BIN)/python -m goalsight.benchmark.make_manifests
+	$(BIN)/python -m scripts.make_manifests
 
 tasks: setup ## expert and random on every task and shift level, steps a second: a record
 	$(BIN)/python -m scripts.tasks_table runs/tasks --page $(RECORD)-tasks.md --speed

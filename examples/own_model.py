@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from goalsight.agent import Agent
 from goalsight.agent.config import agent_config
-from goalsight.benchmark.rows import PlayerSpec
+from goalsight.benchmark.policies import PolicySpec
 from goalsight.checkpoint import Checkpoint
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.encoder import Encoder
@@ -71,7 +71,7 @@ class Dynamics(Predictor):
         return state[..., None, :], None
 
 
-def player(spec: PlayerSpec) -> Agent:
+def player(spec: PolicySpec) -> Agent:
     """What `goalsight bench --player own_model:player` calls."""
     torch.manual_seed(0)
     theirs = TheirModel()

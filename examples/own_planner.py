@@ -18,7 +18,7 @@ from torch import Tensor
 
 from goalsight.agent import Agent
 from goalsight.agent.config import agent_config
-from goalsight.benchmark.rows import PlayerSpec
+from goalsight.benchmark.policies import PolicySpec
 from goalsight.errors import UserError
 from goalsight_planners import PLANNERS, Bounds, Cost, IterationStats, Plan, SearchConfig, Stop
 from goalsight_planners.base import Projection
@@ -79,7 +79,7 @@ def climb(
 PLANNERS["climb"] = Entry(climb, ClimbConfig)
 
 
-def player(spec: PlayerSpec) -> Agent:
+def player(spec: PolicySpec) -> Agent:
     """What `goalsight bench --player own_planner:player` calls."""
     if spec.checkpoint is None:
         raise UserError("own_planner needs a model to plan with: add --checkpoint RUN")

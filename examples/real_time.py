@@ -23,13 +23,12 @@ from numpy.typing import NDArray
 
 from goalsight.agent import Agent
 from goalsight.agent.config import agent_config
-from goalsight.benchmark.tasks import task_of
-from goalsight.environments import Env, make_env
+from goalsight.environments import Env, make_env, task_of
 from goalsight.errors import UserError
 
 
-class Driver(Protocol):
-    """What is asked of an agent."""
+class TimedPolicy(Protocol):
+    """A policy that can be told how long it may take to decide."""
 
     def act(
         self,
@@ -70,7 +69,7 @@ class Drive:
 
 
 def drive(
-    agent: Driver,
+    agent: TimedPolicy,
     env: Env,
     observation: dict[str, NDArray[Any]],
     *,

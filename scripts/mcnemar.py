@@ -14,9 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from goalsight.benchmark.paired import compare_runs, verdict
-from goalsight.benchmark.results import Results, load_results
-from goalsight.benchmark.statistics import PairedTest
+from goalsight.benchmark.results import PairedTest, Results, compare_runs, load_results, verdict
 from goalsight.errors import UserError
 
 RESULTS = "results.json"

@@ -23,6 +23,7 @@ from goalsight.checkpoint import load_checkpoint, save_checkpoint
 from goalsight.cli.main import main
 from goalsight.data import validate
 from goalsight.data.collect import CollectConfig, collect
+from goalsight.io import replace_json
 from goalsight.models import WorldModel, WorldModelConfig
 
 FULL = Path("/dev/full")
@@ -184,7 +185,12 @@ def test_a_full_disk_ends_a_benchmark_in_one_line_and_finished_pairs_are_kept(
 ) -> None:
     out = tmp_path / "out"
     rows = ["--manifest", "reach-near", "--rows", "zero", "--pairs", "1", "--workers", "1"]
-    monkeypatch.setattr("goalsight.benchmark.runner.replace_json", full)
+    write = replace_json
+
+    def full_at_the_end(path: Path, content: Any) -> None:
+        (full if path.name == "results.json" else write)(path, content)
+
+    monkeypatch.setattr("goalsight.benchmark.run.replace_json", full_at_the_end)
     assert "the disk is full" in refused(run("bench", *rows, "--out", str(out)))
     assert not (out / "results.json").exists()
     played = (out / "pairs.jsonl").read_text()

@@ -17,7 +17,7 @@ from tests.benchmark.conftest import written_manifest
 from tests.data.logs.conftest import record, write_lerobot_v3, write_lerobot_v21, write_robomimic
 
 from goalsight.benchmark.manifest import load_manifest, save_manifest
-from goalsight.benchmark.store import film_path
+from goalsight.benchmark.results import film_path
 from goalsight.checkpoint import save_checkpoint
 from goalsight.cli.compare import read_comparison
 from goalsight.cli.main import main

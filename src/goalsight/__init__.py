@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from goalsight.clip import Clip
     from goalsight.data import open_dataset
     from goalsight.errors import UserError
+    from goalsight.evaluation import evaluate
+    from goalsight.policy import Policy
     from goalsight.registry import register
     from goalsight.training.heads import train_head
     from goalsight.training.run import train
@@ -26,8 +28,10 @@ __all__ = [
     "Agent",
     "AgentConfig",
     "Clip",
+    "Policy",
     "UserError",
     "__version__",
+    "evaluate",
     "open_dataset",
     "register",
     "train",
@@ -39,7 +43,9 @@ _HOME = {
     "Agent": "goalsight.agent",
     "AgentConfig": "goalsight.agent",
     "Clip": "goalsight.clip",
+    "Policy": "goalsight.policy",
     "UserError": "goalsight.errors",
+    "evaluate": "goalsight.evaluation",
     "open_dataset": "goalsight.data",
     "register": "goalsight.registry",
     "train": "goalsight.training.run",

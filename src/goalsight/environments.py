@@ -1,9 +1,12 @@
-"""The one way to make an environment, whoever asks for it: collecting, benchmark or a plan."""
+"""The one way to make an environment, whoever asks for it: collecting, benchmark or a plan.
+
+And what it offers beyond Gymnasium's interface.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium
 import numpy as np
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 from goalsight.errors import UserError
 
 if TYPE_CHECKING:
+    from goalsight_envs.base import ArmEnv
     from goalsight_envs.factors import Factors
 
 Env = gymnasium.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
@@ -56,3 +60,24 @@ def make_env(
         )
     except WrapError as error:
         raise UserError(str(error)) from error
+
+
+def as_trained(env_id: str, card: Mapping[str, Any]) -> str:
+    """The id with the settings that a checkpoint's dataset was collected with.
+
+    A model knows the pictures it was trained on: another camera would be another world.
+
+    Args:
+        env_id: as the user gave it; its own settings stand.
+        card: of the checkpoint.
+
+    >>> as_trained("m:Id-v0", {"dataset": {"env": "m:Id-v0?camera=front"}})
+    'm:Id-v0?camera=front'
+    """
+    trained = str(card.get("dataset", {}).get("env", ""))
+    return trained if trained.partition("?")[0] == env_id else env_id
+
+
+def task_of(env: Env) -> ArmEnv:
+    """The task inside its wrappers: solver states, goal image, distances."""
+    return cast("ArmEnv", env.unwrapped)

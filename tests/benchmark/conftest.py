@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from goalsight.benchmark.make_manifests import Recipe, make_manifest
-from goalsight.benchmark.manifest import SCHEMA, Manifest, Pair
+from goalsight.benchmark.manifest import SCHEMA, Manifest, Pair, Recipe, generate_manifest
 from goalsight.benchmark.results import SCHEMA as RESULTS_SCHEMA
 from goalsight.benchmark.results import ManifestRef, Outcome, Results, compare, row_result
 
@@ -73,7 +72,7 @@ def manifest() -> Manifest:
 @pytest.fixture(scope="session")
 def reach() -> Manifest:
     """Three real pairs, drawn like the shipped ones from seeds of their own."""
-    return make_manifest(
+    return generate_manifest(
         Recipe(name="reach-test", env="Goalsight/Reach-v0", pairs=3, seed_base=3_000_000)
     )
 

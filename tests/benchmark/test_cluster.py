@@ -66,11 +66,11 @@ def test_what_a_user_can_mend_comes_back_from_a_worker_as_it_is(
 from pathlib import Path
 from functools import partial
 from goalsight.benchmark.manifest import load_manifest
-from goalsight.benchmark.rows import PlayerSpec
-from goalsight.benchmark.workers import Job, make_worker
+from goalsight.benchmark.policies import PolicySpec
+from goalsight.benchmark.run import Job, make_worker
 from goalsight.errors import CheckpointError
 from goalsight.executor import Executor
-spec = PlayerSpec(checkpoint=Path("nowhere"), device="cpu")
+spec = PolicySpec(checkpoint=Path("nowhere"), device="cpu")
 manifest = load_manifest(Path({str(save_manifest(reach, tmp_path))!r}))
 job = Job(manifest=manifest, spec=spec, size=32, film_every=5, seed=0)
 try:

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from goalsight.benchmark.episode import check_task, play_pair
 from goalsight.benchmark.manifest import Manifest
 from goalsight.benchmark.results import HOLD, Film, Outcome
-from goalsight.benchmark.rows import AgentPlayer, Player
+from goalsight.benchmark.run import check_task, play_pair
 from goalsight.environments import Env
 from goalsight.errors import CheckpointError, ManifestError
+from goalsight.policy import AgentPolicy, Policy
 
 Array = NDArray[Any]
 Written = Callable[[Sequence[float]], tuple[Any, Manifest]]
@@ -46,23 +46,23 @@ class Agent:
 
 
 class Still:
-    looks, evaluations_per_decision = False, 0
-    latency_s: float | None = None
+    needs_pixels = False
+    last_latency_s: float | None = None
 
-    def begin(self, env: object, stream: object) -> None: ...
+    def reset(self, goal: object, seed: int) -> None: ...
 
     def act(self, observation: object) -> Array:
         return np.zeros(4, np.float32)
 
 
 def play(
-    env: Env, manifest: Manifest, player: Player | None = None, *, seed: int = 0, pair: int = 0
+    env: Env, manifest: Manifest, policy: Policy | None = None, *, seed: int = 0, pair: int = 0
 ) -> tuple[Outcome, Film]:
-    return play_pair(env, player or Still(), manifest, "row", pair, seed=seed, film_every=3)
+    return play_pair(env, policy or Still(), manifest, pair, row="row", seed=seed, film_every=3)
 
 
-def player_of(agent: Agent) -> AgentPlayer:
-    return AgentPlayer(cast("Any", agent))
+def policy_of(agent: Agent) -> AgentPolicy:
+    return AgentPolicy(cast("Any", agent))
 
 
 @given(inside=st.lists(st.booleans(), min_size=8, max_size=8))
@@ -95,7 +95,7 @@ def test_the_frozen_states_are_restored(written: Written) -> None:
 def test_only_decisions_are_timed(written: Written) -> None:
     """Eight steps, a plan at every third: three decisions."""
     env, manifest = written([START] * 9)
-    outcome, _ = play(env, manifest, player_of(Agent()))
+    outcome, _ = play(env, manifest, policy_of(Agent()))
     assert outcome.latency_ms == (50.0, 50.0, 50.0)
     assert outcome.evaluations_per_decision == 1000
     assert play(env, manifest)[0].latency_ms == ()
@@ -106,9 +106,9 @@ def test_the_agent_sees_the_goal_image_and_a_stream_of_its_own_for_each_pair(
 ) -> None:
     env, manifest = written([START] * 9)
     agent = Agent()
-    player = player_of(agent)
+    policy = policy_of(agent)
     for seed, pair in ((0, 0), (0, 1), (1, 0), (0, 0)):
-        play(env, manifest, player, seed=seed, pair=pair)
+        play(env, manifest, policy, seed=seed, pair=pair)
     goals, seeds = zip(*agent.resets, strict=True)
     assert set(goals) == {255}
     assert len(set(seeds)) == 3
@@ -128,7 +128,7 @@ def test_films_begin_at_the_start_end_at_the_end_and_render_no_more_than_they_sh
 
 def test_what_an_agent_has_seen_is_not_rendered_again(written: Written) -> None:
     env, manifest = written([START] * 9)
-    play(env, manifest, player_of(Agent()))
+    play(env, manifest, policy_of(Agent()))
     assert env.renders == 0
 
 
@@ -141,16 +141,16 @@ def test_who_watches_is_told_all_that_is_seen_and_done_and_changes_nothing(
     def watch(observation: Any, action: Array | None) -> None:
         told.append((int(observation["observation"][0]), None if action is None else action[0]))
 
-    player = player_of(Agent(0.25))
-    outcome, _ = play_pair(env, player, manifest, "row", 0, seed=0, film_every=3, watch=watch)
+    policy = policy_of(Agent(0.25))
+    outcome, _ = play_pair(env, policy, manifest, 0, row="row", film_every=3, watch=watch)
     assert told == [(0, None), *((step, 0.25) for step in range(1, 9))]
-    assert outcome == play(env, manifest, player_of(Agent(0.25)))[0]
+    assert outcome == play(env, manifest, policy_of(Agent(0.25)))[0]
 
 
 def test_actions_that_are_not_numbers_are_the_checkpoints_fault(written: Written) -> None:
     env, manifest = written([START] * 9)
     with pytest.raises(CheckpointError, match="checkpoint fake plans actions that are not numbers"):
-        play(env, manifest, player_of(Agent(np.nan)))
+        play(env, manifest, policy_of(Agent(np.nan)))
 
 
 def test_a_manifest_of_another_scene_is_refused(written: Written, manifest: Manifest) -> None:

@@ -1,4 +1,4 @@
-"""Somebody else's player: a row of the table like any other."""
+"""A policy of somebody else: a row of the table like any other."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ import numpy as np
 import pytest
 
 from goalsight.benchmark import Manifest, load_results, save_manifest
-from goalsight.benchmark.guest import GuestPlayer, load_guest, picture_size, with_player
-from goalsight.benchmark.rows import Observation, PlayerSpec
+from goalsight.benchmark.policies import (
+    PolicySpec,
+    own_metadata,
+    own_policy,
+    picture_size,
+    with_player,
+)
 from goalsight.cli.main import main
 from goalsight.errors import UserError
+from goalsight.policy import checked_action
 
 STILL = """
 import numpy as np
@@ -27,8 +33,9 @@ class Still:
         assert goal.shape == (48, 48, 3) and goal.dtype == np.uint8
         self.left = 3
 
-    def act(self, pixels, proprio):
-        assert pixels.shape == (48, 48, 3) and proprio.shape == (11,)
+    def act(self, observation):
+        assert observation["pixels"].shape == (48, 48, 3)
+        assert observation["observation"].shape == (11,)
         self.left -= 1
         return np.zeros(4)
 
@@ -37,6 +44,13 @@ def player(spec):
 
 def mute(spec):
     return object()
+
+class Older(Still):
+    def act(self, pixels, proprio):
+        return np.zeros(4)
+
+def older(spec):
+    return Older()
 """
 
 
@@ -51,11 +65,11 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def spec_of(player: str, checkpoint: Path | None = None, settings: str = "") -> PlayerSpec:
-    return PlayerSpec(checkpoint=checkpoint, device="cpu", settings=settings, player=player)
+def spec_of(player: str, checkpoint: Path | None = None, settings: str = "") -> PolicySpec:
+    return PolicySpec(checkpoint=checkpoint, device="cpu", settings=settings, player=player)
 
 
-def test_a_guest_that_never_moves_does_what_hold_does(
+def test_a_player_that_never_moves_does_what_hold_does(
     module: Path, reach: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """To the digit: same pairs, same simulator. A rerun plays nothing, other code is refused."""
@@ -85,6 +99,7 @@ def test_a_guest_that_never_moves_does_what_hold_does(
         ("still_life:missing", "has no attribute 'missing'; give module:function"),
         ("still_life", "is not of the form module:function"),
         ("still_life:mute", "returned a object without reset; it needs reset"),
+        ("still_life:older", "Older with act(pixels, proprio); it is called with one argument now"),
     ],
 )
 def test_what_cannot_play_is_refused_in_one_line(
@@ -105,41 +120,34 @@ def test_the_row_needs_somebody_who_plays_it(
 
 
 @pytest.mark.parametrize("answer", [np.zeros(3), np.full(4, np.nan), None, "left"])
-def test_an_answer_that_is_no_action_is_refused_by_name(answer: Any) -> None:
-    guest = SimpleNamespace(reset=lambda goal, seed: None, act=lambda pixels, proprio: answer)
-    player = GuestPlayer(guest, {"factory": "mine:player"})
-    env: Any = SimpleNamespace(
-        action_space=SimpleNamespace(shape=(4,)),
-        unwrapped=SimpleNamespace(goal_image=lambda: np.zeros((4, 4, 3), np.uint8)),
-    )
-    player.begin(env, np.random.SeedSequence(0))
-    seen: Observation = {
-        "pixels": np.zeros((4, 4, 3), np.uint8),
-        "observation": np.zeros(11, np.float32),
-    }
-    with pytest.raises(UserError, match=r"mine:player answers .* array of 4 finite numbers"):
-        player.act(seen)
+def test_an_answer_that_is_no_action_is_refused(answer: Any) -> None:
+    with pytest.raises(UserError, match=r"row player answers .* array of 4 finite numbers"):
+        checked_action(answer, 4, "row player")
 
 
-def test_a_guest_is_its_code_its_weights_and_its_settings(module: Path, tmp_path: Path) -> None:
+def test_a_player_is_its_code_its_weights_and_its_settings(module: Path, tmp_path: Path) -> None:
+    def told(weights: Path | None = None, settings: str = "") -> dict[str, Any]:
+        spec = spec_of("still_life:player", weights, settings)
+        return own_metadata(own_policy(spec), spec)
+
     weights = tmp_path / "weights.pt"
     weights.write_bytes(b"1")
-    one = load_guest(spec_of("still_life:player", weights)).about
+    one = told(weights)
     weights.write_bytes(b"2")
-    assert load_guest(spec_of("still_life:player", weights)).about != one
-    assert load_guest(spec_of("still_life:player")).about["weights_sha256"] is None
-    told = load_guest(spec_of("still_life:player", settings="brave=1")).about
-    assert told["settings"] == "brave=1"
+    assert told(weights) != one
+    assert told()["weights_sha256"] is None
+    assert told(settings="brave=1")["settings"] == "brave=1"
 
 
-def test_agent_and_guest_see_pictures_of_one_size(module: Path) -> None:
-    guest = load_guest(spec_of("still_life:player"))
+def test_agent_and_player_see_pictures_of_one_size(module: Path) -> None:
+    player = own_policy(spec_of("still_life:player"))
     agent: Any = SimpleNamespace(image_size=64)
-    assert picture_size(None, guest, 32) == 48
-    assert picture_size(agent, None, 32) == 64
-    assert picture_size(None, None, 32) == 32
+    other: Any = SimpleNamespace(image_size=32)
+    assert picture_size(None, player) == 48
+    assert picture_size(other, None) == 32
+    assert picture_size(None, None) == 64
     with pytest.raises(UserError, match="pictures of 48 and 64 pixels; bench them into two"):
-        picture_size(agent, guest, 32)
+        picture_size(agent, player)
 
 
 def test_the_agent_stays_where_it_was_asked_for_or_has_a_checkpoint(tmp_path: Path) -> None:

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripts.make_manifests import NEAR, RECIPES, TASKS
 
-from goalsight.benchmark.episode import check_task, play_pair
-from goalsight.benchmark.make_manifests import (
+from goalsight.benchmark.manifest import (
     AHEAD,
-    NEAR,
-    RECIPES,
-    TASKS,
+    Manifest,
     Recipe,
-    make_manifest,
+    find_manifest,
+    generate_manifest,
+    load_manifest,
+    save_manifest,
 )
-from goalsight.benchmark.manifest import Manifest, find_manifest, load_manifest, save_manifest
-from goalsight.benchmark.rows import ROWS, PlayerSpec
-from goalsight.benchmark.tasks import task_of
-from goalsight.environments import make_env
+from goalsight.benchmark.policies import ROWS, PolicySpec
+from goalsight.benchmark.run import check_task, play_pair
+from goalsight.environments import make_env, task_of
 from goalsight.errors import ManifestError
 from goalsight.paths import config_dir
 
@@ -109,10 +109,10 @@ def test_a_manifest_is_found_by_file_or_by_name(manifest: Manifest, tmp_path: Pa
 def test_making_a_manifest_again_gives_the_same_and_more_pairs_extend_it(reach: Manifest) -> None:
     """The first pairs do not depend on how many follow: `--pairs N` means the same everywhere."""
     recipe = Recipe(name=reach.name, env=reach.env, pairs=4, seed_base=3_000_000)
-    more = make_manifest(recipe)
+    more = generate_manifest(recipe)
     assert more.pairs[:3] == reach.pairs
     assert np.array_equal(more.start[:3], reach.start)
-    assert make_manifest(replace(recipe, pairs=3)).hash == reach.hash
+    assert generate_manifest(replace(recipe, pairs=3)).hash == reach.hash
 
 
 def test_pairs_are_further_apart_than_the_task_asks_and_come_one_an_episode(
@@ -128,7 +128,7 @@ def test_pairs_are_further_apart_than_the_task_asks_and_come_one_an_episode(
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_the_shipped_manifests_fit_the_installed_scene(recipe: Recipe) -> None:
-    """A changed scene needs `python -m goalsight.benchmark.make_manifests`."""
+    """A changed scene needs `make manifests`."""
     manifest = load_manifest(BENCH / f"{recipe.name}.json")
     assert len(manifest.pairs) == recipe.pairs
     env = make_env(manifest.env, observe_pixels=False)
@@ -172,9 +172,9 @@ def test_the_expert_solves_the_shipped_far_pairs_and_chance_does_not(task: str) 
     env = make_env(manifest.env, observe_pixels=False)
     held = {}
     for row in ("expert", "random"):
-        player = ROWS[row](PlayerSpec(checkpoint=None, device="cpu"))
+        policy = ROWS[row].make(PolicySpec(checkpoint=None, device="cpu"), env)
         held[row] = sum(
-            play_pair(env, player, manifest, row, pair, seed=0, film_every=150)[0].terminal
+            play_pair(env, policy, manifest, pair, film_every=150)[0].terminal
             for pair in range(len(manifest.pairs))
         )
     env.close()

@@ -9,13 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from goalsight.benchmark.episode import play_pair
 from goalsight.benchmark.manifest import Manifest
-from goalsight.benchmark.rows import PlayerSpec, check_players
-from goalsight.benchmark.rows_oracle import OracleConfig, OraclePlayer, Simulation
-from goalsight.benchmark.tasks import task_of
-from goalsight.benchmark.true_distance import Push, Take, Touch, energy_of
-from goalsight.environments import Env, make_env
+from goalsight.benchmark.oracle import (
+    OracleConfig,
+    OraclePolicy,
+    Push,
+    Simulation,
+    Take,
+    Touch,
+    oracle_cost,
+)
+from goalsight.benchmark.policies import PolicySpec, check_policies
+from goalsight.benchmark.run import play_pair
+from goalsight.environments import Env, make_env, task_of
 from goalsight.errors import UserError
 from goalsight_envs.base import ArmEnv
 from goalsight_planners import CEMConfig, Discrete, Plan
@@ -34,9 +40,9 @@ def env_of(task: str, seed: int = 0) -> Env:
     return env
 
 
-def player_of(env: Env, seed: int = 0) -> OraclePlayer:
-    player = OraclePlayer(TINY)
-    player.begin(env, np.random.SeedSequence([seed]))
+def player_of(env: Env, seed: int = 0) -> OraclePolicy:
+    player = OraclePolicy(env, TINY)
+    player.reset(task_of(env).goal_image(), seed)
     return player
 
 
@@ -45,7 +51,7 @@ def test_what_the_search_was_promised_is_what_happens_in_every_task(name: str) -
     """The energy after each block, to the digits of the solver's state."""
     env = env_of(name)
     task, player = task_of(env), player_of(env)
-    before, energy = task.solver_state(), energy_of(task)
+    before, energy = task.solver_state(), oracle_cost(task)
     plan = player.plan()
     np.testing.assert_array_equal(task.solver_state(), before)
     promised = Simulation(task).outcomes(plan.actions[0].double().numpy(), energy)
@@ -65,7 +71,7 @@ def test_the_same_stream_plans_the_same_and_another_one_does_not() -> None:
 
 def test_it_reaches_what_standing_still_does_not(reach: Manifest) -> None:
     env = make_env(reach.env, size=32, observe_pixels=False)
-    outcome, _ = play_pair(env, OraclePlayer(), reach, "oracle", 0, seed=0, film_every=50)
+    outcome, _ = play_pair(env, OraclePolicy(env), reach, 0, film_every=50)
     assert outcome.terminal
     assert outcome.distance_m[0] > 0.06
     assert outcome.evaluations_per_decision == 96
@@ -75,13 +81,13 @@ def test_it_reaches_what_standing_still_does_not(reach: Manifest) -> None:
 def test_where_the_goal_is_reached_it_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search there would jitter, and take its second for nothing."""
     searched: list[None] = []
-    plan = OraclePlayer.plan
+    plan = OraclePolicy.plan
 
-    def counted(player: OraclePlayer) -> Plan:
+    def counted(player: OraclePolicy) -> Plan:
         searched.append(None)
         return plan(player)
 
-    monkeypatch.setattr(OraclePlayer, "plan", counted)
+    monkeypatch.setattr(OraclePolicy, "plan", counted)
     env = env_of("Push")
     task = task_of(env)
     env.reset(seed=0, options={"state": task.goal_state, "goal_state": task.goal_state})
@@ -89,7 +95,7 @@ def test_where_the_goal_is_reached_it_rests(monkeypatch: pytest.MonkeyPatch) -> 
     decided = []
     for _ in range(TINY.search.block):
         assert not player.act({}).any()
-        decided.append(player.latency_s is not None)
+        decided.append(player.last_latency_s is not None)
     assert decided == [True, False]
     assert not searched
     env.reset(seed=0)
@@ -158,18 +164,18 @@ def test_a_cube_that_is_to_be_put_away_waits_for_the_drawer() -> None:
     for drawer in (0.0, 0.137):
         task.data.joint("drawer").qpos[0] = drawer
         task.restore(task.solver_state())
-        aim = energy_of(task)
+        aim = oracle_cost(task)
         assert isinstance(aim, Take)
         order.append((aim.release, round(float(aim.way(task.data)[1]), 3)))
     assert order[0] == (False, 0.137)
     assert order[1][0]
     task.restore(task.goal_state)
-    assert cast("Take", energy_of(task)).release is False
+    assert cast("Take", oracle_cost(task)).release is False
 
 
 def test_an_environment_that_cannot_be_restored_is_refused_in_one_line() -> None:
     other = cast("Env", SimpleNamespace(unwrapped=SimpleNamespace()))
-    spec = PlayerSpec(checkpoint=None, device="cpu")
+    spec = PolicySpec(checkpoint=None, device="cpu")
     with pytest.raises(UserError, match=r"the oracle row needs a task of goalsight's own.*--rows"):
-        check_players(("zero", "oracle"), None, other, spec)
-    check_players(("zero",), None, other, spec)
+        check_policies(("zero", "oracle"), None, other, spec)
+    check_policies(("zero",), None, other, spec)

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goalsight.benchmark.paired import compare_runs, verdict
-from goalsight.benchmark.results import Results, to_json
-from goalsight.benchmark.statistics import p_value
+from goalsight.benchmark.results import Results, compare_runs, p_value, to_json, verdict
 from goalsight.errors import UserError
 from goalsight.io import replace_json
 

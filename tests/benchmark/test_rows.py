@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,17 @@ import torch
 
 from goalsight.agent import Agent
 from goalsight.agent.config import agent_config
+from goalsight.benchmark.policies import (
+    ROWS,
+    PolicySpec,
+    check_policies,
+    check_rows,
+    default_rows,
+    load_agent,
+    row_config,
+)
 from goalsight.benchmark.results import (
+    LEARNED_ROWS,
     Outcome,
     Results,
     compare,
@@ -23,21 +34,11 @@ from goalsight.benchmark.results import (
     load_results,
     to_json,
 )
-from goalsight.benchmark.rows import (
-    NEEDS_CHECKPOINT,
-    ROWS,
-    AgentPlayer,
-    PlayerSpec,
-    check_players,
-    check_rows,
-    default_rows,
-    load_agent,
-    row_config,
-)
 from goalsight.checkpoint import save_checkpoint
 from goalsight.environments import Env
 from goalsight.errors import CheckpointError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
+from goalsight.policy import AgentPolicy
 
 ACTOR = {"width": 8, "depth": 1, "furthest": 20}
 CLONE = {**ACTOR, "components": 1, "std": 0.3, "clock": False}
@@ -61,8 +62,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved(tmp_path_factory.mktemp("rows") / "model", actor=dict(ACTOR), gcbc=dict(CLONE))
 
 
-def spec(checkpoint: Path | None, settings: str = "planner.samples=30") -> PlayerSpec:
-    return PlayerSpec(checkpoint=checkpoint, device="cpu", settings=settings)
+def spec(checkpoint: Path | None, settings: str = "planner.samples=30") -> PolicySpec:
+    return PolicySpec(checkpoint=checkpoint, device="cpu", settings=settings)
 
 
 def agent_of(checkpoint: Path, row: str = "agent", settings: str = "planner.samples=30") -> Agent:
@@ -131,12 +132,11 @@ def test_every_row_of_a_whole_checkpoint_acts_and_says_what_it_costs(whole: Path
     black = np.zeros((32, 32, 3), np.uint8)
     costs, acted = {}, {}
     for row in LEARNT:
-        player = ROWS[row](spec(whole, "planner.samples=30,planner.iterations=2"))
-        assert isinstance(player, AgentPlayer)
-        task = SimpleNamespace(goal_image=lambda: black + 200)
-        player.begin(cast("Env", SimpleNamespace(unwrapped=task)), np.random.SeedSequence([0]))
-        acted[row] = player.act({"pixels": black, "observation": np.zeros(11, np.float32)})
-        costs[row] = player.evaluations_per_decision
+        policy = ROWS[row].make(spec(whole, "planner.samples=30,planner.iterations=2"), ENV)
+        assert isinstance(policy, AgentPolicy)
+        policy.reset(black + 200, 0)
+        acted[row] = policy.act({"pixels": black, "observation": np.zeros(11, np.float32)})
+        costs[row] = policy.evaluations_per_decision
     assert costs == {
         "gcbc": 1, "agent": 60, "shuffled": 60, "actor": 1, "search": 60, "hybrid": 76,
     }  # fmt: skip
@@ -148,18 +148,18 @@ def test_every_row_of_a_whole_checkpoint_acts_and_says_what_it_costs(whole: Path
 
 def test_a_missing_head_is_one_line_that_says_how_to_make_it(tmp_path: Path) -> None:
     bare = agent_of(saved(tmp_path / "bare"))
-    check_players(("agent", "search", "shuffled"), bare, ENV, spec(None))
+    check_policies(("agent", "search", "shuffled"), bare, ENV, spec(None))
     for row, head in (("actor", "actor"), ("hybrid", "actor"), ("gcbc", "gcbc")):
         how = rf"has no {head}, .*goalsight train --config {head} --checkpoint RUN"
         with pytest.raises(CheckpointError, match=how):
-            check_players(("agent", row), bare, ENV, spec(None))
+            check_policies(("agent", row), bare, ENV, spec(None))
 
 
 def test_a_shuffle_of_nothing_is_refused_before_anything_is_played(whole: Path) -> None:
     for settings in ("mode=actor", "planner.horizon=1"):
         agent = agent_of(whole, settings=settings)
         with pytest.raises(UserError, match="the shuffled row needs a search over at least 2 bl"):
-            check_players(("shuffled",), agent, ENV, spec(None, settings))
+            check_policies(("shuffled",), agent, ENV, spec(None, settings))
         with pytest.raises(UserError, match="the shuffled row needs a search"):
             agent_of(whole, "shuffled", settings)
 
@@ -170,7 +170,7 @@ def test_rows_by_default_are_those_the_checkpoint_has_heads_for() -> None:
     assert default_rows(["actor"], expert=False) == ("random", "zero", "actor", "search", "hybrid")
     assert default_rows(["actor", "gcbc"])[3:] == ("gcbc", "actor", "search", "hybrid")
     assert set(default_rows(["actor", "gcbc"])) < set(ROWS)
-    assert set(LEARNT) == NEEDS_CHECKPOINT
+    assert LEARNT == LEARNED_ROWS
 
 
 def test_a_row_of_an_agent_without_a_checkpoint_is_refused() -> None:
@@ -190,28 +190,20 @@ def test_one_line_says_how_often_a_later_row_won_and_lost() -> None:
     solved = {"zero": [0] * 14, "actor": [1, 1, 0] + [0] * 11, "hybrid": [0, 1] + [1] * 12}
     played = [outcome(row, i, bool(s)) for row in rows for i, s in enumerate(solved[row])]
     results = cast("Results", SimpleNamespace(mcnemar=compare(rows, played)))
-    assert comparisons(results, NEEDS_CHECKPOINT) == [
-        "hybrid against actor: 12 won, 1 lost, p = 0.003"
-    ]
+    assert comparisons(results, LEARNED_ROWS) == ["hybrid against actor: 12 won, 1 lost, p = 0.003"]
     everything = comparisons(results, rows)
     assert everything[1] == "hybrid against zero: 13 won, 0 lost, p < 0.001"
     assert len(everything) == 3
     assert comparisons(results, ["zero"]) == []
 
 
-def test_the_lines_stand_under_the_table(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    from goalsight import report
-    from goalsight.cli import bench
-
-    played = [outcome(row, 0, row == "hybrid") for row in ("actor", "hybrid")]
-    tests = compare(("actor", "hybrid"), played)
-    monkeypatch.setattr(bench, "table_of", lambda _: "TABLE")
-    monkeypatch.setattr(report, "write_report", lambda out, _: out / "report.html")
-    bench._show(cast("Results", SimpleNamespace(mcnemar=tests)), tmp_path, json=False)
-    printed = capsys.readouterr().out
-    assert printed.index("TABLE") < printed.index("hybrid against actor: 1 won, 0 lost, p = 1.00\n")
+def test_the_lines_stand_under_the_table(results_of: Callable[..., Results]) -> None:
+    printed = str(results_of(random=[0], actor=[0], hybrid=[1]))
+    assert printed.index("terminal") < printed.index(
+        "hybrid against actor: 1 won, 0 lost, p = 1.00"
+    )
+    assert re.search(r"hybrid +100 % \[21, 100\]", printed)
+    assert "random against" not in printed
 
 
 @pytest.mark.parametrize(("old", "now"), [("both", "hybrid"), ("hold", "zero")])

@@ -20,8 +20,7 @@ from goalsight.benchmark import (
     run_benchmark,
     save_manifest,
 )
-from goalsight.benchmark.runner import _check_agent
-from goalsight.benchmark.store import PAIRS
+from goalsight.benchmark.run import PAIRS, _check_agent
 from goalsight.cli.main import main
 from goalsight.errors import CheckpointError, UserError
 
@@ -102,7 +101,7 @@ def test_a_finished_run_is_read_not_played(run: Path, reach: Manifest) -> None:
         ({"rows": ()}, "named once each"),
         ({"rows": ("zero", "zero")}, "named once each"),
         ({"pairs": 0}, "pairs must be at least 1, got 0"),
-        ({"workers": 0}, "workers must be at least 1, got 0"),
+        ({"workers": -1}, "workers must be at least 0, got -1"),
         ({"seed": -1}, "seed must be 0 or more, got -1"),
     ],
 )

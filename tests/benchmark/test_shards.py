@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goalsight.benchmark.results import Outcome
-from goalsight.benchmark.shards import Shard, parse_shard
-from goalsight.benchmark.store import PAIRS, RUN, open_store
+from goalsight.benchmark.run import PAIRS, RUN, Shard, open_store, parse_shard
 from goalsight.errors import OutputError, UserError
 
 IDENTITY = {"manifest": "abc", "seed": 0}

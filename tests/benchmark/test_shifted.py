@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scripts.make_manifests import RECIPES, SHIFTED
 
 from goalsight.benchmark import Manifest, load_manifest, save_manifest
-from goalsight.benchmark.episode import play_pair
-from goalsight.benchmark.make_manifests import RECIPES, SHIFTED, Recipe, make_manifest
-from goalsight.benchmark.rows import ROWS, PlayerSpec
-from goalsight.benchmark.tasks import task_of
-from goalsight.environments import make_env
+from goalsight.benchmark.manifest import Recipe, generate_manifest
+from goalsight.benchmark.policies import ROWS, PolicySpec
+from goalsight.benchmark.run import play_pair
+from goalsight.environments import make_env, task_of
 from goalsight.errors import ManifestError
 from goalsight.paths import config_dir
 
@@ -25,7 +25,7 @@ BENCH = config_dir() / "bench"
 @pytest.fixture(scope="module")
 def shifted() -> Manifest:
     """Three pairs of Reach with other looks, drawn from the seeds of the fixture `reach`."""
-    return make_manifest(
+    return generate_manifest(
         Recipe(
             name="reach-look", env="Goalsight/Reach-v0", pairs=3, seed_base=3_000_000,
             level="ood-visual",
@@ -59,10 +59,10 @@ def test_a_pair_shows_its_factors_at_the_start_and_in_the_goal(
     shifted: Manifest, reach: Manifest
 ) -> None:
     env = make_env(shifted.env, size=32, observe_pixels=False)
-    player = ROWS["zero"](PlayerSpec(checkpoint=None, device="cpu"))
+    policy = ROWS["zero"].make(PolicySpec(checkpoint=None, device="cpu"), env)
     shows: dict[str, list[tuple[Any, Any, Any]]] = {}
     for manifest in (reach, shifted, reach):
-        outcome, film = play_pair(env, player, manifest, "zero", 0, seed=0, film_every=50)
+        outcome, film = play_pair(env, policy, manifest, 0, film_every=50)
         shows.setdefault(manifest.name, []).append((film.frames[0], film.goal, outcome.distance_m))
     (before, after), (look,) = shows["reach-test"], shows["reach-look"]
     for which in (0, 1):
@@ -76,10 +76,10 @@ def test_a_pair_shows_its_factors_at_the_start_and_in_the_goal(
 def test_factors_that_do_not_fit_are_said_in_one_line(reach: Manifest) -> None:
     pair = replace(reach.pairs[0], factors={"drawer.friction": 1.0})
     env = make_env(reach.env, size=32, observe_pixels=False)
-    player = ROWS["zero"](PlayerSpec(checkpoint=None, device="cpu"))
+    policy = ROWS["zero"].make(PolicySpec(checkpoint=None, device="cpu"), env)
     wrong = replace(reach, pairs=(pair, *reach.pairs[1:]))
     with pytest.raises(ManifestError, match=r"pair 0 of manifest reach-test does not fit .*drawer"):
-        play_pair(env, player, wrong, "zero", 0, seed=0, film_every=50)
+        play_pair(env, policy, wrong, 0)
     env.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goalsight.benchmark.statistics import mcnemar, success_rate
+from goalsight.benchmark.results import mcnemar, success_rate
 
 outcomes = st.lists(st.booleans(), min_size=1, max_size=300).map(np.array)
 paired = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=200).map(np.array)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from goalsight.benchmark.results import Film, Outcome
-from goalsight.benchmark.store import PAIRS, film_path, load_film, open_store, save_film
+from goalsight.benchmark.results import Film, Outcome, film_path, load_film, save_film
+from goalsight.benchmark.run import PAIRS, open_store
 from goalsight.errors import OutputError
 
 IDENTITY = {"manifest": "abc", "seed": 0}

@@ -22,10 +22,10 @@ from goalsight.benchmark import (
     load_manifest,
     save_manifest,
 )
-from goalsight.benchmark.rows import PlayerSpec
+from goalsight.benchmark.policies import PolicySpec
+from goalsight.benchmark.results import SUITE, load_suite_results, to_json
+from goalsight.benchmark.run import Job, Worker
 from goalsight.benchmark.suite import find_suite, prepare_suite, read_suite
-from goalsight.benchmark.suite_results import SUITE, load_suite_results, suite_to_json
-from goalsight.benchmark.workers import Job, Worker
 from goalsight.checkpoint import save_checkpoint
 from goalsight.cli.main import main
 from goalsight.errors import UserError
@@ -74,7 +74,7 @@ def process(arguments: list[str]) -> subprocess.Popen[bytes]:
 # After three finished pairs nothing more is written down, until somebody ends the process.
 STUCK = """
 import sys, time
-from goalsight.benchmark.store import Store
+from goalsight.benchmark.run import Store
 from goalsight.cli.main import main
 add, left = Store.add, [3]
 def stuck(*given, **named):
@@ -129,7 +129,7 @@ def test_a_suite_is_a_folder_a_task_and_one_table(whole: Path) -> None:
     results = load_suite_results(whole / SUITE)
     assert [task.manifest.name for task in results.tasks] == ["reach-a", "reach-b"]
     assert [[row.pairs for row in task.rows] for task in results.tasks] == [[3] * 2, [2] * 2]
-    assert json.loads(json.dumps(suite_to_json(results))) == json.loads((whole / SUITE).read_text())
+    assert json.loads(json.dumps(to_json(results))) == json.loads((whole / SUITE).read_text())
     table = (whole / "suite.md").read_text()
     assert "| reach-b | zero | 2 | 0 % [0, 66] |" in table
     assert all(fact in table for fact in ("command `", "commit `", "hardware ", "seed 0"))
@@ -205,9 +205,10 @@ def test_a_finished_suite_is_read_not_played_and_its_reports_stay(
 def test_progress_counts_the_pairs_of_all_tasks(bench: Bench, whole: Path) -> None:
     config = BenchmarkConfig(out=whole, rows=("zero",))
     path = Path(bench(whole)[2])
-    run = prepare_suite(path, config, lambda suite, _: suite.rows, BENCH)
+    run = prepare_suite(path, config, BENCH)
     steps: list[tuple[int, int]] = []
-    run.play(lambda done, total: steps.append((done, total)))
+    done = list(run.play(lambda done, total: steps.append((done, total))))
+    assert [folder.name for folder in done] == ["reach-a", "reach-b"]
     assert steps == [(6, 10), (10, 10)]
 
 
@@ -217,7 +218,7 @@ def test_an_agent_plays_a_pair_alike_whatever_it_played_before(
     """What makes shards harmless: another shard's worker meets the pairs in another order."""
     save_checkpoint(tmp_path / "model", WorldModel(WorldModelConfig(image_size=32)).eval(), {})
     settings = "planner.samples=8,planner.iterations=2,planner.horizon=2"
-    spec = PlayerSpec(checkpoint=tmp_path / "model", device="cpu", settings=settings)
+    spec = PolicySpec(checkpoint=tmp_path / "model", device="cpu", settings=settings)
     manifest = shortened("reach-c", reach, 2)
     job = Job(manifest=manifest, spec=spec, size=32, film_every=5, seed=0)
     orders = ((0, 1), (1, 0))

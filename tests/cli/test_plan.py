@@ -15,7 +15,7 @@ from gymnasium.envs.registration import EnvSpec
 from PIL import Image
 
 from goalsight.benchmark import save_manifest
-from goalsight.benchmark.make_manifests import Recipe, make_manifest
+from goalsight.benchmark.manifest import Recipe, generate_manifest
 from goalsight.benchmark.results import HOLD
 from goalsight.checkpoint import save_checkpoint
 from goalsight.cli.goals import read_goal
@@ -182,7 +182,7 @@ def test_a_pair_of_a_manifest_is_played_as_the_benchmark_plays_it(
         seed_base=3_000_000,
         steps=7,
     )
-    manifest = save_manifest(make_manifest(recipe), tmp_path)
+    manifest = save_manifest(generate_manifest(recipe), tmp_path)
     shared = ["--checkpoint", str(checkpoint), "--manifest", str(manifest), "--seed", "4"]
     shared += ["--settings", "planner.samples=16,planner.iterations=2"]
     bench = ["--rows", "agent", "--workers", "1", "--out", str(tmp_path / "bench")]

@@ -106,13 +106,13 @@ class GoalEnv(SquareEnv):
 
 
 class Centring:
-    """A seeker that knows where the middle is: straight there, or straight away from it."""
+    """A policy that knows where the middle is: straight there, or straight away from it."""
 
     def __init__(self, away: bool) -> None:
         self._sign = -1.0 if away else 1.0
         self.begun: list[tuple[Array, int]] = []
 
-    def begin(self, goal: Array, seed: int) -> None:
+    def reset(self, goal: Array, seed: int) -> None:
         self.begun.append((goal, seed))
 
     def act(self, observation: dict[str, Any]) -> Array:
@@ -122,9 +122,9 @@ class Centring:
 
 
 class Lowering:
-    """A seeker of the arm that goes one way, whatever it is shown: to the left and down."""
+    """A policy of the arm that goes one way, whatever it is shown: to the left and down."""
 
-    def begin(self, goal: Array, seed: int) -> None:
+    def reset(self, goal: Array, seed: int) -> None:
         assert goal.any()
 
     def act(self, observation: dict[str, Any]) -> Array:

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from goalsight.cli.main import main
 from goalsight.data import Dataset, open_dataset
-from goalsight.data.collect import CollectConfig, Seeking, collect
+from goalsight.data.collect import CollectConfig, collect
 from goalsight.errors import UserError
+from goalsight.policy import PolicyFactory
 from goalsight.training.actor import demonstrations
 
 HERE = str(Path(__file__).parent)
 if HERE not in sys.path:
     sys.path.insert(0, HERE)  # `fake_env:Fake/Goal-v0` must be importable
 # From there and not from here: a worker would import what this module does, for many seconds.
-LOWERING = Seeking(make=import_module("fake_env").lowers, facts={})
+LOWERING = PolicyFactory(make=import_module("fake_env").lowers, facts={})
 
 
 def collected(out: Path, **changes: Any) -> Dataset:
@@ -29,7 +30,7 @@ def collected(out: Path, **changes: Any) -> Dataset:
         "env": "Goalsight/Reach-v0", "episodes": 8, "out": out, "size": 32, "steps": 40,
         "video": "none", "policy": "correct",
     }  # fmt: skip
-    collect(CollectConfig(**{**given, **changes}), seeking=LOWERING)
+    collect(CollectConfig(**{**given, **changes}), factory=LOWERING)
     return open_dataset(out)
 
 

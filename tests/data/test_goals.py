@@ -13,26 +13,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goalsight.data import open_dataset, validate
-from goalsight.data.collect import CollectConfig, Seeking, collect
-from goalsight.data.collect.seeking import hindsight
+from goalsight.data.collect import CollectConfig, collect
+from goalsight.data.collect.policies import hindsight
 from goalsight.data.goals import read_goal
 from goalsight.errors import DatasetError, OutputError, UserError
+from goalsight.policy import PolicyFactory
 
 HERE = str(Path(__file__).parent)
 if HERE not in sys.path:
     sys.path.insert(0, HERE)
 fake_env = import_module("fake_env")
-TOWARD = Seeking(make=fake_env.toward, facts={"sha256": "toward"})
-AWAY = Seeking(make=fake_env.away, facts={"sha256": "away"})
+TOWARD = PolicyFactory(make=fake_env.toward, facts={"sha256": "toward"})
+AWAY = PolicyFactory(make=fake_env.away, facts={"sha256": "away"})
 
 
-def sought(out: Path, seeking: Seeking | None = TOWARD, **changes: Any) -> CollectConfig:
+def sought(out: Path, factory: PolicyFactory | None = TOWARD, **changes: Any) -> CollectConfig:
     given: dict[str, Any] = {
         "env": "fake_env:Fake/Goal-v0", "episodes": 4, "out": out, "size": 20, "steps": 12,
         "video": "none", "policy": "agent",
     }  # fmt: skip
     config = CollectConfig(**{**given, **changes})
-    collect(config, seeking=seeking)
+    collect(config, factory=factory)
     return config
 
 
@@ -51,11 +52,11 @@ def test_neither_workers_nor_an_interruption_change_a_byte(tmp_path: Path) -> No
 
 
 def test_an_episode_keeps_its_goal_image_and_whether_it_got_there(tmp_path: Path) -> None:
-    for seeking, reached in ((TOWARD, True), (AWAY, False)):
+    for factory, reached in ((TOWARD, True), (AWAY, False)):
         out = tmp_path / str(reached)
-        sought(out, seeking)
+        sought(out, factory)
         dataset = open_dataset(out)
-        assert dataset.provenance.agent == dict(seeking.facts)
+        assert dataset.provenance.agent == dict(factory.facts)
         for record in dataset.records:
             assert record.goal is not None
             assert record.goal["is_success"] == reached

@@ -13,7 +13,7 @@ import torch
 from goalsight.agent import Agent
 from goalsight.agent.config import agent_config
 from goalsight.benchmark import load_results
-from goalsight.benchmark.rows import PlayerSpec
+from goalsight.benchmark.policies import PolicySpec
 from goalsight.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from goalsight.cli.main import main
 from goalsight.errors import CheckpointError
@@ -32,7 +32,7 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def agent_of(example: Any, checkpoint: Path | None = None) -> Any:
     with torch.random.fork_rng(devices=[]):
-        return example.player(PlayerSpec(checkpoint=checkpoint, device="cpu", settings=FEW))
+        return example.player(PolicySpec(checkpoint=checkpoint, device="cpu", settings=FEW))
 
 
 def pictures(count: int) -> torch.Tensor:

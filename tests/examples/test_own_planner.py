@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from goalsight.benchmark import load_results
-from goalsight.benchmark.rows import PlayerSpec
+from goalsight.benchmark.policies import PolicySpec
 from goalsight.checkpoint import save_checkpoint
 from goalsight.cli.main import main
 from goalsight.errors import UserError
@@ -100,4 +100,4 @@ def test_the_command_that_the_page_shows_benches_it(example: Any, tmp_path: Path
 
 def test_without_a_model_it_says_what_to_add(example: Any) -> None:
     with pytest.raises(UserError, match="add --checkpoint RUN"):
-        example.player(PlayerSpec(checkpoint=None, device="cpu"))
+        example.player(PolicySpec(checkpoint=None, device="cpu"))

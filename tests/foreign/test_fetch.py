@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from goalsight.benchmark.freeze import FreezeConfig, frozen_manifest
+from goalsight.benchmark.manifest import ManifestConfig, manifest_in
 from goalsight_envs.foreign import ForeignEnv, wrap
 from goalsight_envs.policies import make_policy
 
@@ -60,7 +60,7 @@ def test_the_goal_image_shows_the_arm_at_fetchs_own_goal_and_no_mark() -> None:
 
 
 def test_the_expert_solves_frozen_reach_pairs_and_random_does_not(tmp_path: Any) -> None:
-    manifest = frozen_manifest(tmp_path, FreezeConfig(env=REACH, pairs=8, budget=50))
+    manifest = manifest_in(tmp_path, ManifestConfig(env=REACH, pairs=8, budget=50))
     assert manifest.tier == "far"
     env = made(REACH, observe_pixels=False)
     solved = {}

@@ -16,10 +16,11 @@ from goalsight.benchmark.results import (
     Results,
     compare,
     row_result,
+    save_film,
     stretches,
     to_json,
 )
-from goalsight.benchmark.store import open_store, save_film
+from goalsight.benchmark.run import open_store
 from goalsight.io import replace_json
 
 BUDGET, THRESHOLD, SIZE = 10, 0.04, 16

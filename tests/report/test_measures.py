@@ -19,25 +19,22 @@ from goalsight.benchmark.results import (
     outcome_from_json,
     row_result,
     stretches,
+    success_rate,
 )
-from goalsight.benchmark.statistics import success_rate
-from goalsight.report.measures import (
+from goalsight.report.figures import (
+    distance_over_time,
     evaluations_until_solved,
     held_so_far,
     inside,
+    latency_histogram,
     reached_so_far,
     solved_by_evaluations,
     success_by_distance,
-)
-from goalsight.report.palette import looks
-from goalsight.report.plots import (
-    distance_over_time,
-    latency_histogram,
     success_over_evaluations,
     success_over_start,
     success_over_time,
 )
-from goalsight.report.sentences import comparisons, leading_row
+from goalsight.report.table import comparisons, leading_row, looks
 
 THRESHOLD = 0.04
 

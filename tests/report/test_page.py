@@ -11,13 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from goalsight.benchmark.results import Results, compare, load_results, row_result, to_json
-from goalsight.benchmark.store import film_path
+from goalsight.benchmark.results import (
+    Results,
+    compare,
+    film_path,
+    load_results,
+    row_result,
+    to_json,
+)
 from goalsight.cli.main import main
 from goalsight.errors import UserError
-from goalsight.report import cards, write_report
-from goalsight.report.html import settings_hash
-from goalsight.report.palette import COLOURS
+from goalsight.report import page as pages
+from goalsight.report import write_report
+from goalsight.report.page import settings_hash
+from goalsight.report.table import COLOURS
 
 VOID = {"meta", "img", "br", "path", "use", "line", "polyline", "rect", "image", "input"}
 
@@ -189,8 +196,8 @@ def test_a_page_keeps_to_its_size(
     shutil.copytree(run, copy)
     whole = write_report(copy).read_text(encoding="utf-8")
     video = max(len(src) for src in re.findall(r'src="(data:video[^"]+)', whole))
-    monkeypatch.setattr(cards, "VIDEO_BYTES", 3 * video)
-    monkeypatch.setattr(cards, "STILL_BYTES", 4000)
+    monkeypatch.setattr(pages, "VIDEO_BYTES", 3 * video)
+    monkeypatch.setattr(pages, "STILL_BYTES", 4000)
     page = write_report(copy).read_text(encoding="utf-8")
     videos = re.findall(r'aria-label="video of pair (\d) by (\w+)', page)
     assert ("3", "agent") in videos

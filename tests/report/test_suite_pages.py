@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from goalsight.benchmark.results import Results
-from goalsight.benchmark.statistics import PairedTest
-from goalsight.benchmark.suite_results import SCHEMA, ModelRef, SuiteResults, TaskResult
+from goalsight.benchmark.results import (
+    SCHEMA,
+    ModelRef,
+    PairedTest,
+    Results,
+    SuiteResults,
+    TaskResult,
+)
 from goalsight.report import write_suite
-from goalsight.report.suite import compared, suite_markdown
+from goalsight.report.table import compared, suite_markdown
 
 
 @pytest.fixture(scope="session")

@@ -1,23 +1,54 @@
-"""Frozen start and goal pairs: a JSON file and the full solver states beside it."""
+"""Frozen start and goal pairs: a JSON file and the full solver states beside it.
+
+`load_manifest` reads them and `generate_manifest` draws new ones. `manifest_in` draws those of a
+run on an environment that no shipped manifest is of, and keeps them in its folder.
+"""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.errors import ManifestError
+from goalsight.environments import Env, make_env, task_of
+from goalsight.errors import ManifestError, OutputError, UserError
 from goalsight.io import inside, npz_bytes, read_json, replace_file, sha256
+from goalsight.paths import config_dir
+from goalsight.progress import Progress, silent
 
 SCHEMA = 1
 """Version of the manifest's shape."""
-REMAKE = "take it from the repository again, or `python -m goalsight.benchmark.make_manifests`"
+REMAKE = "take it from the repository again, or make it there with `make manifests`"
+AHEAD = 25
+"""Control steps from start to goal in the `near` tier."""
+EPISODE_STEPS = 100
+"""Control steps of a play episode."""
+EPISODES_PER_PAIR = 20
+"""Episodes that are looked through for a pair before making a manifest is given up."""
+BUDGETS = {"near": 50, "far": 150}
+"""Tiers, and the control steps a row has for a pair of each."""
+FROZEN = "manifest"
+"""Folder of the pairs of a run that no shipped manifest describes; it is there before the run."""
+EPISODES_PER_SEED = 10_000
+"""Seeds of resets that belong to one seed of a benchmark."""
+SEEDS = {
+    ("near", ""): 1_000_000,
+    ("near", "-dev"): 2_000_000,
+    ("far", ""): 4_000_000,
+    ("far", "-dev"): 5_000_000,
+}
+"""First seed by tier and use; the ranges of a task never meet."""
+
+Drawn = tuple["Pair", NDArray[np.float64], NDArray[np.float64]]
+"""A pair with the full solver states (S,) of its start and goal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,23 +181,306 @@ def folder_of(manifest: Manifest, out: Path) -> Path:
     return inside(out, manifest.name, source=source, field="name", error=ManifestError)
 
 
-def find_manifest(name: str, folder: Path) -> Path:
+def find_manifest(name: str | Path, folder: Path | None = None) -> Path:
     """The path of a manifest given as a file or by the name of a shipped one.
 
     Args:
         name: path of a JSON file, or a name such as `push-near`.
-        folder: where the shipped manifests lie.
+        folder: where the shipped manifests lie; None for goalsight's own.
 
     Raises:
         ManifestError: if there is no such file; the message lists the shipped names.
     """
     if Path(name).is_file():
         return Path(name)
+    folder = folder or config_dir() / "bench"
     shipped = {path.stem: path for path in sorted(folder.glob("*.json"))}
-    if name not in shipped:
+    if str(name) not in shipped:
         known = ", ".join(shipped)
-        raise ManifestError(f"no manifest {name!r}; give a JSON file or one of: {known}")
-    return shipped[name]
+        raise ManifestError(f"no manifest {str(name)!r}; give a JSON file or one of: {known}")
+    return shipped[str(name)]
+
+
+def another_simulator(manifest: Manifest) -> str:
+    """A warning where the pairs were made with another MuJoCo, else nothing."""
+    import mujoco
+
+    if manifest.mujoco == mujoco.__version__:
+        return ""
+    return (
+        f"{manifest.name} was made with MuJoCo {manifest.mujoco}, {mujoco.__version__} is "
+        "installed; compare numbers with care"
+    )
+
+
+# -- drawing pairs ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a manifest is made of."""
+
+    name: str
+    env: str
+    """Gymnasium id."""
+    pairs: int
+    seed_base: int
+    """Seed of the first episode; no dataset is collected from this range."""
+    tier: str = "near"
+    frameskip: int = 5
+    """K of the models the tier was designed for."""
+    level: str = ""
+    """Shift level that the factors of each pair are drawn from; empty for nominal ones."""
+    steps: int | None = None
+    """Control steps a row has for a pair; None: as many as the tier gives."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for a tier that does not exist."""
+        if self.tier not in BUDGETS:
+            raise ValueError(f"tier must be one of {', '.join(BUDGETS)}, got {self.tier!r}")
+
+    @property
+    def budget(self) -> int:
+        """Control steps a row has for a pair."""
+        return self.steps or BUDGETS[self.tier]
+
+
+def generate_manifest(recipe: Recipe, progress: Progress = silent) -> Manifest:
+    """Draw one pair from each of many held-out episodes, as the tier says.
+
+    Args:
+        recipe: what to make.
+        progress: told how many pairs are drawn.
+
+    Raises:
+        ManifestError: if most episodes have no pair to offer.
+    """
+    import mujoco
+
+    env = make_env(
+        recipe.env,
+        observe_pixels=False,
+        draw_goals=recipe.tier == "far",
+        factors=recipe.level or None,
+    )
+    task = task_of(env)
+    draw = near_pairs if recipe.tier == "near" else far_pairs
+    drawn: list[Drawn] = []
+    most = EPISODES_PER_PAIR * (recipe.pairs + 1)
+    for pair in islice(draw(env, recipe.seed_base, most), recipe.pairs):
+        drawn.append(pair)
+        progress(len(drawn), recipe.pairs)
+    env.close()
+    if len(drawn) < recipe.pairs:
+        raise ManifestError(
+            f"{recipe.env} gave {len(drawn)} of {recipe.pairs} {recipe.tier} pairs in "
+            f"{EPISODES_PER_PAIR} episodes a pair: play seldom moves what is measured by "
+            f"{task.min_displacement:g}"
+        )
+    pairs, starts, goals = zip(*drawn, strict=True)
+    return Manifest(
+        name=recipe.name,
+        schema=SCHEMA,
+        env=recipe.env,
+        tier=recipe.tier,
+        budget=recipe.budget,
+        frameskip=recipe.frameskip,
+        mujoco=mujoco.__version__,
+        threshold=task.success_threshold,
+        min_displacement=task.min_displacement,
+        pairs=tuple(pairs),
+        start=np.stack(starts),
+        goal=np.stack(goals),
+    )
+
+
+def near_pairs(env: Env, seed_base: int, episodes: int) -> Iterator[Drawn]:
+    """A state of a play episode and the one `AHEAD` control steps later, one an episode.
+
+    Chosen at random among those of the episode whose goal shows the task done and which are
+    further apart than the task's minimum displacement (so none is solved at its start); an episode
+    without any is passed over.
+
+    Args:
+        env: the task.
+        seed_base: seed of the first episode.
+        episodes: how many to look through.
+    """
+    task = task_of(env)
+    least = max(task.min_displacement, task.success_threshold)
+    for episode in range(episodes):
+        seed = seed_base + episode
+        rng = np.random.default_rng([seed, 1])
+        states, measured, factors = _play(env, seed, rng)
+        apart = task.goal_distance(measured[AHEAD:], measured[:-AHEAD])
+        shown = np.array([task.is_goal(goal) for goal in measured[AHEAD:]])
+        possible = np.flatnonzero((apart > least) & shown)
+        if possible.size == 0:
+            continue
+        step = int(rng.choice(possible))
+        displacement = round(float(apart[step]), 6)
+        pair = Pair(
+            seed=seed, episode=episode, step=step, displacement=displacement, factors=factors
+        )
+        yield pair, states[step], states[step + AHEAD]
+
+
+def far_pairs(env: Env, seed_base: int, episodes: int) -> Iterator[Drawn]:
+    """A start and a goal drawn independently, a complete task, one an episode.
+
+    States are rounded to single precision, which halves the file and moves nothing by more than a
+    micrometre. A pair that is not further apart than the task's minimum displacement, or whose goal
+    does not show the task done, is passed over.
+
+    Args:
+        env: the task.
+        seed_base: seed of the first episode.
+        episodes: how many to look through.
+    """
+    task = task_of(env)
+    least = max(task.min_displacement, task.success_threshold)
+    for episode in range(episodes):
+        seed = seed_base + episode
+        factors = _factors(env.reset(seed=seed)[1])
+        start, goal = (
+            state.astype(np.float32).astype(np.float64)
+            for state in (task.solver_state(), task.goal_state)
+        )
+        options: dict[str, Any] = {"state": start, "goal_state": goal}
+        options |= {"factors": factors} if factors else {}
+        observation, info = env.reset(options=options)
+        apart = float(info["distance"])
+        if apart <= least or info["is_success"] or not task.is_goal(observation["desired_goal"]):
+            continue
+        pair = Pair(
+            seed=seed, episode=episode, step=0, displacement=round(apart, 6), factors=factors
+        )
+        yield pair, start, goal
+
+
+def _play(
+    env: Env, seed: int, rng: np.random.Generator
+) -> tuple[list[NDArray[np.float64]], NDArray[np.float64], dict[str, Any]]:
+    """A play episode: full solver states (S,), what the task measures (T, G) [m], its factors."""
+    from goalsight_envs.policies import make_policy
+
+    observation, info = env.reset(seed=seed)
+    policy = make_policy("play", env, rng)
+    policy.reset()
+    states, measured = [task_of(env).solver_state()], [observation["achieved_goal"]]
+    for _ in range(EPISODE_STEPS):
+        observation, *_ = env.step(policy.act())
+        states.append(task_of(env).solver_state())
+        measured.append(observation["achieved_goal"])
+    return states, np.stack(measured), _factors(info)
+
+
+def _factors(info: dict[str, Any]) -> dict[str, Any]:
+    """The factors of an episode as JSON values."""
+    values: dict[str, Any] = json.loads(json.dumps(info.get("factors", {})))
+    return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestConfig:
+    """Which pairs to draw."""
+
+    env: str
+    """Gymnasium id, with settings behind it where it is a wrapped environment's."""
+    pairs: int
+    """How many."""
+    seed: int = 0
+    """Which; another seed draws other pairs."""
+    tier: str = ""
+    """`near` or `far`; empty: `far` where the environment's own goals can be made pictures, as of
+    the arm scene's tasks, else `near`."""
+    budget: int | None = None
+    """Control steps a row has for a pair; None: the tier's."""
+
+    def __post_init__(self) -> None:
+        """Raises UserError where a field is out of its range."""
+        if self.pairs < 1 or self.seed < 0 or (self.budget is not None and self.budget < 1):
+            raise UserError("pairs and budget must be at least 1, seed 0 or more")
+        if self.tier and self.tier not in BUDGETS:
+            raise UserError(f"tier must be one of {', '.join(BUDGETS)}, got {self.tier!r}")
+
+
+def manifest_in(out: Path, config: ManifestConfig, progress: Progress = silent) -> Manifest:
+    """The pairs of a run: those in its folder, or new ones that are written there.
+
+    Args:
+        out: folder of the run.
+        config: which pairs; what is there must be of these, and at least as many.
+        progress: told how many pairs are drawn.
+
+    Raises:
+        ManifestError: if the pairs in the folder were changed, or none can be drawn.
+        OutputError: if the folder holds other pairs.
+        UserError: if the environment cannot be made.
+    """
+    folder = out / FROZEN
+    kept = sorted(folder.glob("*.json"))
+    if kept:
+        return _as_asked(load_manifest(kept[0]), config, out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} already holds something else; choose another --out")
+    tier = config.tier or _best_tier(config.env)
+    recipe = Recipe(
+        name=_file_name(config.env, tier, config.seed),
+        env=config.env,
+        pairs=config.pairs,
+        seed_base=SEEDS[tier, ""] + EPISODES_PER_SEED * (1 + config.seed),
+        tier=tier,
+        steps=config.budget,
+    )
+    manifest = generate_manifest(recipe, progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_manifest(manifest, folder)
+    return manifest
+
+
+def has_expert(env: Env) -> bool:
+    """Whether the environment's scripted expert can be a row."""
+    from goalsight_envs.foreign import ForeignEnv, has_expert
+
+    inner = env.unwrapped
+    return has_expert(inner) if isinstance(inner, ForeignEnv) else True
+
+
+def _as_asked(manifest: Manifest, config: ManifestConfig, out: Path) -> Manifest:
+    """The manifest if it is the one that is asked for."""
+    differs = (
+        config.env not in {manifest.env, manifest.env.partition("?")[0]}
+        or not manifest.name.endswith(f"-{config.seed}")
+        or (config.tier and manifest.tier != config.tier)
+        or (config.budget and manifest.budget != config.budget)
+    )
+    if differs or len(manifest.pairs) < config.pairs:
+        raise OutputError(
+            f"{out} holds {len(manifest.pairs)} pairs {manifest.name} of {manifest.env} with a "
+            f"budget of {manifest.budget}, which are not those asked for; choose another --out"
+        )
+    return manifest
+
+
+def _best_tier(env_id: str) -> str:
+    """The tier that says most about an environment."""
+    from goalsight_envs.foreign import ForeignEnv
+
+    env = make_env(env_id, observe_pixels=False, draw_goals=False)
+    inner = env.unwrapped
+    tier = "near" if isinstance(inner, ForeignEnv) and not inner.config.own_goals else "far"
+    env.close()
+    return tier
+
+
+def _file_name(env_id: str, tier: str, seed: int) -> str:
+    """A name for files: the id without module, settings and capitals."""
+    bare = env_id.partition("?")[0].rpartition(":")[2].lower()
+    return f"{re.sub('[^a-z0-9]+', '-', bare).strip('-')}-{tier}-{seed}"
+
+
+# -- files ------------------------------------------------------------------------------------
 
 
 _HASHES = ("states_sha256", "hash")

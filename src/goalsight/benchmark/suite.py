@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goalsight.benchmark.about import command, joined
 from goalsight.benchmark.manifest import Manifest, find_manifest, folder_of, load_manifest
-from goalsight.benchmark.results import Results
-from goalsight.benchmark.rows import NEEDS_CHECKPOINT, check_rows, load_agent
-from goalsight.benchmark.runner import (
+from goalsight.benchmark.policies import check_rows, choose_rows, load_agent
+from goalsight.benchmark.results import (
+    LEARNED_ROWS,
+    SCHEMA,
+    SUITE,
+    ModelRef,
+    Results,
+    SuiteResults,
+    TaskResult,
+    command,
+    joined,
+    to_json,
+)
+from goalsight.benchmark.run import (
     BenchmarkConfig,
     MissingPairsError,
     Run,
     action_width,
-    player_spec,
+    policy_spec,
     prepare,
     tally,
-)
-from goalsight.benchmark.suite_results import (
-    SCHEMA,
-    SUITE,
-    ModelRef,
-    SuiteResults,
-    TaskResult,
-    suite_to_json,
 )
 from goalsight.environments import make_env
 from goalsight.errors import OutputError, UserError
@@ -38,8 +41,6 @@ if TYPE_CHECKING:
 
 RECORD = "suite.yaml"
 """The suite's own file, copied into its folder: what says that the folder is one."""
-LEARNED = NEEDS_CHECKPOINT | {"gcbc"}
-"""Rows that act by a learned model; the table compares them with each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,22 +117,23 @@ class SuiteRun:
         """Use `prepare_suite`, which checks that everything fits."""
         self.suite, self.out, self.tasks = suite, out, tasks
 
-    def play(
-        self, progress: Progress = silent, finished: Callable[[Results], None] = lambda _: None
-    ) -> None:
+    def play(self, progress: Progress = silent) -> Iterator[Path]:
         """Play what is missing, task after task.
 
         Args:
             progress: told how many pairs of the whole suite (of this shard, if it is one) are done.
-            finished: told of each task whose table is written, as soon as it is.
+
+        Yields:
+            The folder of each task whose table is written, as soon as it is.
         """
         total = sum(len(task.run.mine()) for task in self.tasks)
         before = 0
         for task in self.tasks:
-            task.run.play(_shifted(progress, before, total))
+            task.run.play(partial(_tell, progress, before, total))
             before += len(task.run.mine())
             if not task.run.missing():
-                finished(task.run.finish())
+                task.run.finish()
+                yield task.run.config.out
 
     def finish(self) -> SuiteResults:
         """Write every task's table and the suite's.
@@ -148,7 +150,7 @@ class SuiteRun:
                 f"no table of {self.out} yet: {count} of {total} pairs are missing ({what})"
             )
         results = self._results([task.run.finish() for task in self.tasks])
-        replace_json(self.out / SUITE, suite_to_json(results))
+        replace_json(self.out / SUITE, to_json(results))
         return results
 
     def _results(self, found: list[Results]) -> SuiteResults:
@@ -170,19 +172,16 @@ class SuiteRun:
 
 
 def prepare_suite(
-    path: Path,
-    config: BenchmarkConfig,
-    rows_of: Callable[[Suite, Manifest], tuple[str, ...]],
-    shipped: Path,
+    path: Path, config: BenchmarkConfig, shipped: Path, rows: tuple[str, ...] = ()
 ) -> SuiteRun:
     """Check that everything fits, and begin or continue the suite's folder.
 
     Args:
         path: the suite's YAML file.
         config: what to measure and how; `out` is the suite's folder, which gets one of each
-            manifest's name, `rows` are those of `rows_of`.
-        rows_of: the rows of a manifest's table.
+            manifest's name.
         shipped: folder of the shipped manifests.
+        rows: of every table; empty for those that the suite names, or else can be played.
 
     Raises:
         UserError: if anything does not fit: nothing is played then.
@@ -197,7 +196,16 @@ def prepare_suite(
     _begin(config.out, path)
     tasks = []
     for manifest in manifests:
-        its = replace(config, pairs=suite.pairs, rows=rows_of(suite, manifest))
+        its = replace(
+            config,
+            pairs=suite.pairs,
+            rows=choose_rows(
+                manifest,
+                rows or suite.rows,
+                checkpoint=config.checkpoint,
+                player=config.player,
+            ),
+        )
         tasks.append(_prepare(its, manifest, agents(its, manifest.tier)))
     replace_file(config.out / RECORD, path.read_bytes())
     return SuiteRun(suite, config.out, tasks)
@@ -212,7 +220,7 @@ class _Agents:
 
     def __call__(self, config: BenchmarkConfig, tier: str) -> Agent | None:
         if self._any and tier not in self._loaded:
-            self._loaded[tier] = load_agent(player_spec(config, tier))
+            self._loaded[tier] = load_agent(policy_spec(config, tier))
         return self._loaded.get(tier)
 
 
@@ -236,11 +244,11 @@ def _prepare(config: BenchmarkConfig, manifest: Manifest, agent: Agent | None) -
     env.close()
     if agent is None or agent.action_dim == width:
         return Task(run=prepare(manifest, config, agent))
-    kept = tuple(row for row in config.rows if row not in LEARNED)
+    kept = tuple(row for row in config.rows if row not in LEARNED_ROWS)
     why = f"{agent.name} plans actions of {agent.action_dim} numbers, the task takes {width}"
     if not kept:
         raise UserError(f"no row of {manifest.name} can be played: {why}; add rows without a model")
-    dropped = ", ".join(row for row in config.rows if row in LEARNED)
+    dropped = ", ".join(row for row in config.rows if row in LEARNED_ROWS)
     config = replace(config, rows=kept, checkpoint=None, memory=None)
     return Task(run=prepare(manifest, config), left_out=f"{dropped}: {why}" if dropped else "")
 
@@ -264,14 +272,14 @@ def _task(task: Task, results: Results) -> TaskResult:
         folder=task.run.config.out.name,
         manifest=results.manifest,
         rows=results.rows,
-        mcnemar=[test for test in results.mcnemar if set(test.rows) <= LEARNED],
+        mcnemar=[test for test in results.mcnemar if set(test.rows) <= set(LEARNED_ROWS)],
         left_out=task.left_out,
     )
 
 
-def _shifted(progress: Progress, before: int, total: int) -> Progress:
+def _tell(progress: Progress, before: int, total: int, done: int, _: int) -> None:
     """Progress of one task as progress of the suite."""
-    return lambda done, _: progress(before + done, total)
+    progress(before + done, total)
 
 
 def _names(value: object) -> tuple[str, ...]:

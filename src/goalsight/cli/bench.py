@@ -8,15 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from goalsight.cli.bench_suite import bench_suite
-
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from goalsight.benchmark import BenchmarkConfig, Manifest, Results, RowResult, SuccessRate
-    from goalsight.benchmark.freeze import FreezeConfig
-    from goalsight.benchmark.runner import MissingPairsError
-
+    from goalsight.benchmark import BenchmarkConfig, Manifest
 
 PAIRS = 50
 """Pairs drawn for an environment by default."""
@@ -77,21 +70,36 @@ def bench(
         goalsight bench --checkpoint runs/demo/model --manifest push-near --pairs 50 --out runs/push
     """
     from goalsight.benchmark import BenchmarkConfig
-    from goalsight.benchmark.guest import with_player
-    from goalsight.benchmark.rows import default_rows
-    from goalsight.benchmark.shards import parse_shard
+    from goalsight.benchmark.policies import default_rows, with_player
+    from goalsight.benchmark.run import MissingPairsError, parse_shard
 
     _check_what(manifest, env, suite, of_env=bool(tier or budget))
-    asked = _named(rows) or default_rows([])
-    asked = with_player(asked, player, chosen=bool(rows), checkpoint=checkpoint)
+    named = tuple(name.strip() for name in rows.split(",") if name.strip())
     config = BenchmarkConfig(
-        out=out, checkpoint=checkpoint, rows=asked, pairs=PAIRS if env and pairs is None else pairs,
-        workers=workers, seed=seed, device=device, settings=settings, memory=memory, player=player,
-        shard=parse_shard(shard), ray=ray,
-    )  # fmt: skip
-    if suite is not None:
-        return bench_suite(suite, config, lambda named, its: _rows(rows, its, config, named), json)
-    return _bench_one(_manifest(config, manifest, env, tier, budget), config, rows, json)
+        out=out,
+        checkpoint=checkpoint,
+        rows=with_player(
+            named or default_rows([]), player, chosen=bool(rows), checkpoint=checkpoint
+        ),
+        pairs=PAIRS if env and pairs is None else pairs,
+        workers=workers,
+        seed=seed,
+        device=device,
+        settings=settings,
+        memory=memory,
+        player=player,
+        shard=parse_shard(shard),
+        ray=ray,
+    )
+    try:
+        if suite is not None:
+            _bench_suite(suite, config, named, json)
+        else:
+            _bench_one(_manifest(config, manifest, env, tier, budget), config, named, json)
+    except MissingPairsError as missing:  # a shard is played before the others are: no error
+        said = jsonlib.dumps({"missing": str(missing)})
+        print(said if json else f"this shard is played; {missing}")
+    return 0
 
 
 def _check_what(manifest: str | None, env: str | None, suite: str | None, *, of_env: bool) -> None:
@@ -108,158 +116,107 @@ def _manifest(
     config: BenchmarkConfig, name: str | None, env: str | None, tier: str | None, budget: int | None
 ) -> Manifest:
     """The frozen pairs, drawn now where they are of an environment."""
-    from goalsight.benchmark import find_manifest, load_manifest
-    from goalsight.benchmark.freeze import FreezeConfig
-    from goalsight.paths import config_dir
+    from goalsight.benchmark.manifest import (
+        ManifestConfig,
+        find_manifest,
+        load_manifest,
+        manifest_in,
+    )
+    from goalsight.checkpoint import find_checkpoint, read_card
+    from goalsight.environments import as_trained
+    from goalsight.progress import progress_bar
 
     if name is not None:
-        return load_manifest(find_manifest(name, config_dir() / "bench"))
+        return load_manifest(find_manifest(name))
     trained = None if config.player else config.checkpoint
-    drawn = FreezeConfig(
-        env=_as_trained(str(env), trained), pairs=config.pairs or PAIRS, seed=config.seed,
-        tier=tier or "", budget=budget,
-    )  # fmt: skip
-    return _frozen(config.out, drawn)
+    card = {} if trained is None else read_card(find_checkpoint(trained))
+    drawn = ManifestConfig(
+        env=as_trained(str(env), card),
+        pairs=config.pairs or PAIRS,
+        seed=config.seed,
+        tier=tier or "",
+        budget=budget,
+    )
+    with progress_bar("Drawing pairs", "pairs") as progress:
+        return manifest_in(config.out, drawn, progress)
 
 
-def _bench_one(manifest: Manifest, config: BenchmarkConfig, rows: str, json: bool) -> int:
-    """Play one manifest, or a shard of it, and show its table if it is whole."""
-    from goalsight.benchmark.runner import MissingPairsError, run_benchmark
-    from goalsight.progress import progress_bar
+def _bench_one(
+    manifest: Manifest, config: BenchmarkConfig, rows: tuple[str, ...], json: bool
+) -> None:
+    """Play one manifest, or a shard of it, and show its table if it is whole.
 
-    config = replace(config, rows=_rows(rows, manifest, config))
-    warn_of_another_simulator(manifest)
-    try:
-        with progress_bar(f"Playing {manifest.name}", "pairs") as progress:
-            results = run_benchmark(manifest, config, progress)
-    except MissingPairsError as missing:
-        say_missing(missing, json)
-        return 0
-    _show(results, config.out, json)
-    return 0
-
-
-def say_missing(missing: MissingPairsError, json: bool) -> None:
-    """What a shard says that is done before the others are: no error, and no table yet."""
-    print(jsonlib.dumps({"missing": str(missing)}) if json else f"this shard is played; {missing}")
-
-
-def _show(results: Results, out: Path, json: bool) -> None:
-    """Write the report; print the table, or everything but the single pairs as JSON."""
-    from goalsight.benchmark.results import comparisons
-    from goalsight.benchmark.rows import NEEDS_CHECKPOINT
-    from goalsight.progress import progress_bar
-    from goalsight.report import write_report
-
-    with progress_bar("Writing the report") as progress:
-        report = write_report(out, progress)
-    if json:
-        print(jsonlib.dumps(_as_json(results, report)))
-        return
+    Raises:
+        MissingPairsError: if it is not.
+    """
     from rich.console import Console
 
+    from goalsight.benchmark.policies import choose_rows
+    from goalsight.benchmark.results import RESULTS, to_json
+    from goalsight.evaluation import measure
+    from goalsight.report.table import REPORT
+
+    warn_of_another_simulator(manifest)
+    rows = choose_rows(manifest, rows, checkpoint=config.checkpoint, player=config.player)
+    results = measure(manifest, replace(config, rows=rows), report=True)
+    if json:
+        content = to_json(results)
+        del content["pairs"]
+        paths = {"results": config.out / RESULTS, "report": config.out / REPORT}
+        print(jsonlib.dumps(content | {name: str(path) for name, path in paths.items()}))
+        return
     console = Console()
-    console.print(table_of(results))
-    if lines := comparisons(results, NEEDS_CHECKPOINT):
-        console.print("pair by pair, exact McNemar:", *lines, sep="\n  ", highlight=False)
-    console.print(f"report: {report}", soft_wrap=True, highlight=False)
+    console.print(results)
+    console.print(f"report: {config.out / REPORT}", soft_wrap=True, highlight=False)
 
 
-def _frozen(out: Path, wanted: FreezeConfig) -> Manifest:
-    """The pairs of an environment that no shipped manifest is of."""
-    from goalsight.benchmark.freeze import frozen_manifest
+def _bench_suite(suite: str, config: BenchmarkConfig, rows: tuple[str, ...], json: bool) -> None:
+    """Play a suite, or a shard of it, and show its table if it is whole.
+
+    Raises:
+        MissingPairsError: if it is not.
+    """
+    from rich.console import Console
+
+    from goalsight.benchmark.results import SUITE, to_json
+    from goalsight.benchmark.suite import find_suite, prepare_suite
+    from goalsight.paths import config_dir
     from goalsight.progress import progress_bar
+    from goalsight.report import write_suite
 
-    with progress_bar("Drawing pairs", "pairs") as progress:
-        return frozen_manifest(out, wanted, progress)
-
-
-def _as_trained(env: str, checkpoint: Path | None) -> str:
-    """The id with the settings of the checkpoint's own dataset, where it is the same one."""
-    from goalsight.benchmark.tasks import as_trained
-    from goalsight.checkpoint import find_checkpoint, read_card
-
-    return env if checkpoint is None else as_trained(env, read_card(find_checkpoint(checkpoint)))
-
-
-def _rows(
-    rows: str, manifest: Manifest, config: BenchmarkConfig, named: tuple[str, ...] = ()
-) -> tuple[str, ...]:
-    """Rows as asked for, or as a suite names them; else those the checkpoint has the heads for."""
-    from goalsight.benchmark.freeze import has_expert
-    from goalsight.benchmark.guest import with_player
-    from goalsight.benchmark.rows import default_rows
-    from goalsight.checkpoint import find_checkpoint, read_card
-    from goalsight.environments import make_env
-
-    player, checkpoint = config.player, config.checkpoint
-    if asked := _named(rows) or named:
-        return with_player(asked, player, chosen=True, checkpoint=checkpoint)
-    guests = bool(player) and checkpoint is not None and checkpoint.is_file()
-    heads = (
-        {} if guests or not checkpoint else read_card(find_checkpoint(checkpoint)).get("heads", {})
-    )
-    env = make_env(manifest.env, observe_pixels=False, draw_goals=False)
-    names = default_rows(heads, expert=has_expert(env))
-    env.close()
-    return with_player(names, player, chosen=False, checkpoint=checkpoint)
+    shipped = config_dir() / "bench"
+    run = prepare_suite(find_suite(suite, shipped / "suites"), config, shipped, rows)
+    warn_of_another_simulator(run.tasks[0].run.manifest)
+    with progress_bar(f"Playing {run.suite.name}", "pairs") as progress:
+        for folder in run.play(progress):
+            _report_if_new(folder)
+    results = run.finish()
+    for task in run.tasks:
+        _report_if_new(task.run.config.out)
+    pages = write_suite(config.out, results)
+    if json:
+        paths = {"results": config.out / SUITE, "table": pages.table, "index": pages.index}
+        print(jsonlib.dumps(to_json(results) | {name: str(path) for name, path in paths.items()}))
+        return
+    console = Console()
+    console.print(results)
+    console.print(f"table: {pages.table}\nreports: {pages.index}", soft_wrap=True, highlight=False)
 
 
-def _named(rows: str) -> tuple[str, ...]:
-    """Rows as they are typed."""
-    return tuple(name.strip() for name in rows.split(",") if name.strip())
+def _report_if_new(run: Path) -> None:
+    """Write a run's report unless it is younger than the table it is of."""
+    from goalsight.benchmark.results import RESULTS
+    from goalsight.report import write_report
+    from goalsight.report.table import REPORT
 
-
-def table_of(results: Results) -> Table:
-    """The table of a run for a terminal, intervals in percent."""
-    from rich import box
-    from rich.table import Table
-
-    title = f"{results.manifest.name}, {results.rows[0].pairs} pairs, 95 % intervals"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("row")
-    for name in ("terminal", "anytime", "decision p50/p95", "plans"):
-        table.add_column(name, justify="right")
-    for row in results.rows:
-        table.add_row(
-            row.row,
-            interval(row.terminal),
-            interval(row.anytime),
-            speed(row),
-            str(row.evaluations_per_decision or ""),
-        )
-    return table
-
-
-def speed(row: RowResult) -> str:
-    """Median and 95th percentile of a decision's time, empty for a row that does not plan."""
-    latency = row.latency_ms
-    return f"{latency.p50:.0f}/{latency.p95:.0f} ms" if latency else ""
-
-
-def interval(rate: SuccessRate) -> str:
-    """A rate and its interval, in percent, as rich prints it."""
-    return f"{100 * rate.rate:.0f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]".replace(
-        "[", r"\["
-    )
-
-
-def _as_json(results: Results, report: Path) -> dict[str, object]:
-    from goalsight.benchmark.results import to_json
-    from goalsight.benchmark.store import RESULTS
-
-    content = to_json(results)
-    del content["pairs"]
-    return {**content, "results": str(report.with_name(RESULTS)), "report": str(report)}
+    report, table = run / REPORT, run / RESULTS
+    if not report.is_file() or report.stat().st_mtime < table.stat().st_mtime:
+        write_report(run)
 
 
 def warn_of_another_simulator(manifest: Manifest) -> None:
     """One line on stderr where the pairs were made with another MuJoCo."""
-    import mujoco
+    from goalsight.benchmark.manifest import another_simulator
 
-    if manifest.mujoco != mujoco.__version__:
-        print(
-            f"goalsight: warning: {manifest.name} was made with MuJoCo {manifest.mujoco}, "
-            f"{mujoco.__version__} is installed; compare numbers with care",
-            file=sys.stderr,
-        )
+    if warning := another_simulator(manifest):
+        print(f"goalsight: warning: {warning}", file=sys.stderr)

@@ -6,16 +6,18 @@ import json as jsonlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from goalsight.cli.factors import read_factors
 from goalsight.errors import UserError
+from goalsight.policy import AgentPolicy, Policy, PolicyFactory
 from goalsight.provenance import cores
 
 if TYPE_CHECKING:
-    from goalsight.data.collect import CollectConfig, CollectSummary, Seeking
+    from goalsight.agent import Agent
+    from goalsight.data.collect import CollectConfig, CollectSummary
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -88,17 +90,17 @@ def collect(
             mix=load_mix(mix) if mix else None, video=video, cameras=_split(cameras),
             factors=read_factors(factors), redraw=redraw,
         )  # fmt: skip
-    seeking = _seeking(config, checkpoint, settings, memory, device)
-    return _run(config, seeking, json)
+    factory = _factory(config, checkpoint, settings, memory, device)
+    return _run(config, factory, json)
 
 
-def _run(config: CollectConfig, seeking: Seeking | None, json: bool) -> int:
+def _run(config: CollectConfig, factory: PolicyFactory | None, json: bool) -> int:
     """Collect and print what was done; the exit status."""
     from goalsight.data.collect import collect as run
     from goalsight.progress import progress_bar
 
     with progress_bar("Collecting", delay_s=0) as report:
-        summary = run(config, report, seeking)
+        summary = run(config, report, factory)
     print(jsonlib.dumps(_as_json(summary)) if json else _in_words(summary))
     if summary.interrupted:
         print("goalsight: stopped; the same command goes on from here", file=sys.stderr)
@@ -127,13 +129,13 @@ def _faster(env: str, size: int) -> str:
     return faster(env, size)
 
 
-def _seeking(
+def _factory(
     config: CollectConfig, checkpoint: str, settings: str, memory: Path | None, device: str
-) -> Seeking | None:
+) -> PolicyFactory | None:
     """The agent that acts, if one shall; its flags make no sense with another policy."""
-    from goalsight.data.collect.config import SEEKERS
+    from goalsight.data.collect.config import AGENTS
 
-    if config.policy not in SEEKERS:
+    if config.policy not in AGENTS:
         if checkpoint or settings or memory:
             raise UserError(f"--policy {config.policy} has no checkpoint; add --policy agent")
         return None
@@ -141,11 +143,68 @@ def _seeking(
         raise UserError(
             f"--policy {config.policy} needs --checkpoint, the folder of a training run"
         )
-    from goalsight.cli.seeker import seeking_agent
-
-    return seeking_agent(
+    return agent_factory(
         checkpoint, size=config.size, settings=settings, memory=memory, device=device
     )
+
+
+@dataclass(frozen=True)
+class AgentMaker:
+    """Makes the agent of one worker; a few strings that any process can load it from."""
+
+    checkpoint: str
+    settings: str
+    memory: Path | None
+    device: str
+
+    def __call__(self) -> Policy:
+        """The agent, loaded here and kept to one thread: rounding must not depend on the cores."""
+        import torch
+
+        torch.set_num_threads(1)
+        return AgentPolicy(self.load())
+
+    def load(self) -> Agent:
+        """The agent itself."""
+        from goalsight.agent import Agent
+
+        return Agent.load(
+            self.checkpoint, settings=self.settings, device=self.device, memory=self.memory
+        )
+
+
+def agent_factory(
+    checkpoint: str,
+    *,
+    size: int,
+    settings: str = "",
+    memory: Path | None = None,
+    device: str = "cpu",
+) -> PolicyFactory:
+    """An agent that collects, after a look at whether it can.
+
+    Args:
+        checkpoint: as `find_checkpoint` takes it.
+        size: height and width of the frames that are collected [pixels].
+        settings: of the agent where they differ from the checkpoint's own.
+        memory: file of recorded latents to take sub-goals from.
+        device: torch device the agent plans on.
+
+    Raises:
+        CheckpointError: if there is no such checkpoint.
+        UserError: if its model sees pictures of another size, or a setting is unknown.
+    """
+    make = AgentMaker(checkpoint, settings, memory, device)
+    agent = make.load()
+    if agent.image_size != size:
+        raise UserError(
+            f"checkpoint {agent.name} sees pictures of {agent.image_size} pixels, --size is "
+            f"{size}; collect with --size {agent.image_size}"
+        )
+    facts = {"name": agent.name, "sha256": agent.checkpoint_sha256, "settings": settings}
+    if agent.memory_sha256 is not None:
+        facts["memory"] = agent.memory_sha256
+    return PolicyFactory(make=make, facts=facts)
 
 
 def _in_words(summary: CollectSummary) -> str:

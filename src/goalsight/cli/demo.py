@@ -100,7 +100,7 @@ class Shown:
 def outcomes(out: Path) -> dict[str, list[Outcome]]:
     """By manifest, what the agent did in the benchmarks of a demo's folder."""
     from goalsight.benchmark import load_results
-    from goalsight.benchmark.store import RESULTS
+    from goalsight.benchmark.results import RESULTS
 
     played = {name: load_results(out / name / RESULTS).pairs for name in BENCHES}
     return {name: [o for o in pairs if o.row == ROW] for name, pairs in played.items()}

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from goalsight.agent import Agent
     from goalsight.benchmark import Film, Manifest, Outcome
-    from goalsight.benchmark.rows import Observation
     from goalsight.cli.stage import Stage
     from goalsight.environments import Env
+    from goalsight.policy import Observation
 
 PLAN, VIDEO, FILMSTRIP, GOAL = "plan.json", "rollout.mp4", "filmstrip.png", "goal.png"
 GOALS = r"goal(-\d+)?\.png"
@@ -46,7 +46,7 @@ class Recorder:
         goal itself."""
 
     def __call__(self, observation: Observation, action: NDArray[np.float32] | None) -> None:
-        """Take down a control step; see `goalsight.benchmark.episode.Watch`."""
+        """Take down a control step; see `goalsight.benchmark.run.Watch`."""
         agent = self._agent
         if action is not None:
             if agent.last_latency_s is not None and agent.memory_sha256 is not None:
@@ -108,10 +108,9 @@ def plan(
     """
     from goalsight.agent import Agent
     from goalsight.agent.config import agent_config
-    from goalsight.benchmark.tasks import as_trained
     from goalsight.checkpoint import find_checkpoint, read_card
     from goalsight.cli.stage import stage_of
-    from goalsight.environments import make_env
+    from goalsight.environments import as_trained, make_env
     from goalsight.progress import progress_bar
 
     check_numbers(steps, seed)
@@ -170,17 +169,17 @@ def play_drawn(
     Returns:
         Outcome, film and the (G, H, W, 3) goal images.
     """
-    from goalsight.benchmark.episode import play_episode
-    from goalsight.benchmark.rows import AgentPlayer
-    from goalsight.benchmark.tasks import task_of
+    from goalsight.benchmark.run import play_episode
     from goalsight.cli.goals import read_goals
+    from goalsight.environments import task_of
+    from goalsight.policy import AgentPolicy
 
     start = world.reset(seed=seed)
     pictures = read_goals(goals, agent.image_size) if goals else task_of(world).goal_image()[None]
     agent.reset(list(pictures), seed)
     outcome, film = play_episode(
         world,
-        AgentPlayer(agent),
+        AgentPolicy(agent),
         start,
         row="agent",
         pair=0,
@@ -195,27 +194,14 @@ def play_frozen(
     world: Env, agent: Agent, record: Recorder, manifest: Manifest, pair: int, *, seed: int
 ) -> tuple[Outcome, Film]:
     """Play a pair of a manifest, in all that counts as a benchmark with this seed does."""
-    import torch
-
-    from goalsight.benchmark.episode import check_task, play_pair
-    from goalsight.benchmark.rows import AgentPlayer
+    from goalsight.benchmark.run import check_task, one_thread, play_pair
+    from goalsight.policy import AgentPolicy
 
     check_task(manifest, world)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # so are those of the benchmark: other sums are other plans
-    try:
+    with one_thread():
         return play_pair(
-            world,
-            AgentPlayer(agent),
-            manifest,
-            "agent",
-            pair,
-            seed=seed,
-            film_every=1,
-            watch=record,
+            world, AgentPolicy(agent), manifest, pair, row="agent", seed=seed, watch=record
         )
-    finally:
-        torch.set_num_threads(threads)
 
 
 def read_pair(name: str, pair: int) -> Manifest:
@@ -228,9 +214,8 @@ def read_pair(name: str, pair: int) -> Manifest:
     from goalsight.benchmark import find_manifest, load_manifest
     from goalsight.cli.bench import warn_of_another_simulator
     from goalsight.errors import UserError
-    from goalsight.paths import config_dir
 
-    manifest = load_manifest(find_manifest(name, config_dir() / "bench"))
+    manifest = load_manifest(find_manifest(name))
     if not 0 <= pair < len(manifest.pairs):
         raise UserError(
             f"--pair must be in 0 to {len(manifest.pairs) - 1}, the pairs of {manifest.name}, "
@@ -244,7 +229,7 @@ def _result(
     record: Recorder, outcome: Outcome, world: Env, env: str, goals: list[Path]
 ) -> dict[str, Any]:
     """What happened, as JSON values."""
-    from goalsight.benchmark.tasks import task_of
+    from goalsight.environments import task_of
     from goalsight_envs.foreign import is_foreign
 
     task, names = task_of(world), [str(path) for path in goals]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goalsight.benchmark.tasks import task_of
+from goalsight.environments import task_of
 from goalsight.environments import Env
 from goalsight.report.pixels import Frames, with_inset
 

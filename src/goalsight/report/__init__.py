@@ -1,8 +1,8 @@
 """Pictures and pages about results; imports the benchmark's results and nothing else of ours."""
 
 from goalsight.report.filmstrip import filmstrip, write_filmstrip
-from goalsight.report.html import write_report
-from goalsight.report.suite import write_suite
+from goalsight.report.page import write_report
+from goalsight.report.table import write_suite
 from goalsight.report.video import encode_video, write_video
 
 __all__ = [

@@ -7,14 +7,11 @@ number of workers nor an interruption changes a byte of the dataset.
 from goalsight.data.collect.config import CollectConfig, CollectSummary
 from goalsight.data.collect.mix import PolicyMix, load_mix
 from goalsight.data.collect.run import collect
-from goalsight.data.collect.seeking import Seeker, Seeking
 
 __all__ = [
     "CollectConfig",
     "CollectSummary",
     "PolicyMix",
-    "Seeker",
-    "Seeking",
     "collect",
     "load_mix",
 ]

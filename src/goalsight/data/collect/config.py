@@ -10,7 +10,7 @@ from goalsight.data.collect.mix import PolicyMix
 from goalsight.data.format import VideoMode
 
 PolicyName = Literal["play", "random", "expert", "agent", "correct"]
-SEEKERS = frozenset({"agent", "correct"})
+AGENTS = frozenset({"agent", "correct"})
 """Policies in which an agent acts: it alone, or until an expert takes over."""
 
 

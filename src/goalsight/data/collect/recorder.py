@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.data.collect.cast import Beginning, Cast
 from goalsight.data.collect.config import CollectConfig
-from goalsight.data.collect.seeking import Seeking, hindsight
-from goalsight.data.collect.sinks import Sinks
+from goalsight.data.collect.frames import FrameWriters
+from goalsight.data.collect.policies import EpisodePolicies, EpisodeStart, hindsight
 from goalsight.data.episode import Episode
 from goalsight.environments import make_env
 from goalsight.executor import stop_requested
 from goalsight.io import sha256_of
+from goalsight.policy import PolicyFactory
 
 AIMLESS = {"play", "random"}
 """Policies that act without a goal."""
@@ -47,14 +47,14 @@ class Recorder:
     """An environment and a policy; makes episode i from the seed and i."""
 
     def __init__(
-        self, config: CollectConfig, staging: Path, seeking: Seeking | None = None
+        self, config: CollectConfig, staging: Path, factory: PolicyFactory | None = None
     ) -> None:
         """Make the environment.
 
         Args:
             config: what to collect.
             staging: folder for frame files; may not be there yet.
-            seeking: the agent of a policy that has one.
+            factory: makes the agent of a policy that has one.
 
         Raises:
             UserError: if there is no such environment, or it is not of our kind.
@@ -69,7 +69,7 @@ class Recorder:
             factors=config.factors,
             redraw=config.redraw,
         )
-        self._cast = Cast(config, self._env, seeking)
+        self._policies = EpisodePolicies(config, self._env, factory)
 
     def __call__(self, index: int | None) -> EnvFacts | Episode | None:
         """`record` as a job of an executor; without an index, `describe`."""
@@ -108,16 +108,16 @@ class Recorder:
         """
         paths = [self._path(index, key) for key in self._keys]
         fps = 1 / float(self._env.unwrapped.control_dt)  # type: ignore[attr-defined]
-        sinks = Sinks(paths, self._config.video, self._config.size, fps)
+        writers = FrameWriters(paths, self._config.video, self._config.size, fps)
         try:
-            begin = self._cast.begin(index)
-            rows = self._roll_out(index, begin, sinks, stopped)
+            start = self._policies.begin(index)
+            rows = self._roll_out(index, start, writers, stopped)
             if rows is None:
-                sinks.abandon()
+                writers.abandon()
                 return None
-            sinks.close()
+            writers.close()
         except BaseException:
-            sinks.abandon()
+            writers.abandon()
             raise
         truth = {
             name: np.stack([row.truth[name] for row in rows]).reshape(len(rows), -1)
@@ -132,13 +132,13 @@ class Recorder:
             frames_file=paths[0],
             frames_sha256=sha256_of(paths[0]),
             truth=truth,
-            policy=self._cast.recorded_name(index),
-            goal=None if begin.goal is None else hindsight(begin.goal, success),
+            policy=self._policies.recorded_name(index),
+            goal=None if start.goal is None else hindsight(start.goal, success),
             other_frames={
                 camera: (path, sha256_of(path))
                 for camera, path in zip(self._config.cameras[1:], paths[1:], strict=True)
             },
-            factors=as_json(begin.factors),
+            factors=as_json(start.factors),
         )
 
     @property
@@ -157,17 +157,17 @@ class Recorder:
         return self._staging / f"episode-{index:06d}-{key}-{os.getpid()}.{suffix}"
 
     def _roll_out(
-        self, index: int, begin: Beginning, sinks: Sinks, stopped: Callable[[], bool]
+        self, index: int, start: EpisodeStart, writers: FrameWriters, stopped: Callable[[], bool]
     ) -> list[_Row] | None:
         """Rows of the episode; it ends early only where the environment ends it."""
-        observation = begin.observation
+        observation = start.observation
         rows: list[_Row] = []
-        for _ in range(begin.steps):
+        for _ in range(start.steps):
             if stopped():
                 return None
-            sinks.add([_checked_frame(observation[key], self._config.size) for key in self._keys])
+            writers.add([_checked_frame(observation[key], self._config.size) for key in self._keys])
             truth = self._env.unwrapped.truth()  # type: ignore[attr-defined]
-            action = self._checked_action(begin.act(observation), index)
+            action = self._checked_action(start.policy.act(observation), index)
             proprio = np.array(observation["observation"], np.float32)
             observation, _, terminated, truncated, info = self._env.step(action)
             rows.append(

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import goalsight
 from goalsight.data.collect.config import (
-    SEEKERS,
+    AGENTS,
     CollectConfig,
     CollectSummary,
 )
 from goalsight.data.collect.recorder import EnvFacts, Recorder, as_json
-from goalsight.data.collect.seeking import Seeking
 from goalsight.data.episode import Episode
 from goalsight.data.format import Provenance
 from goalsight.errors import OutputError, UserError
 from goalsight.executor import Executor, StopRequest
+from goalsight.policy import PolicyFactory
 from goalsight.progress import Progress, silent
 from goalsight.provenance import git_commit
 
@@ -32,7 +32,7 @@ Recorders = Executor[int | None, EnvFacts | Episode | None]
 def collect(
     config: CollectConfig,
     progress: Progress = silent,
-    seeking: Seeking | None = None,
+    factory: PolicyFactory | None = None,
 ) -> CollectSummary:
     """Record episodes until the dataset has as many as asked for.
 
@@ -42,7 +42,7 @@ def collect(
     Args:
         config: what to collect.
         progress: told how many episodes there are, before the first and after every one.
-        seeking: who acts where the policy is one of `SEEKERS`.
+        factory: makes who acts where the policy is one of `AGENTS`.
 
     Raises:
         ValueError: if the policy is one of them and nobody was given, or the other way round.
@@ -54,15 +54,15 @@ def collect(
     # Here, not above: a spawned worker imports this package and has no use for parquet.
     from goalsight.data.writer import STAGING, DatasetWriter, check_output, recount
 
-    if (config.policy in SEEKERS) != (seeking is not None):
-        who = " and ".join(sorted(SEEKERS))
-        raise ValueError(f"policy {config.policy!r} with seeking {seeking}: {who} need one")
+    if (config.policy in AGENTS) != (factory is not None):
+        who = " and ".join(sorted(AGENTS))
+        raise ValueError(f"policy {config.policy!r} with the factory {factory}: {who} need one")
     check_output(config.out)
     try:
         with (
             StopRequest() as stop,
             Executor(
-                partial(Recorder, config, config.out / STAGING, seeking),
+                partial(Recorder, config, config.out / STAGING, factory),
                 workers=config.workers if config.workers > 1 else 0,
                 ahead=2,
                 stop=lambda: stop.requested,
@@ -71,7 +71,7 @@ def collect(
             facts = next((told for _, told in recorders.run([None])), None)
             if not isinstance(facts, EnvFacts):
                 return _nothing_done(config, recount(config.out))
-            with DatasetWriter(config.out, _provenance(config, facts, seeking)) as writer:
+            with DatasetWriter(config.out, _provenance(config, facts, factory)) as writer:
                 return _append(config, writer, recorders, stop, progress)
     except OSError as error:
         raise OutputError(
@@ -131,7 +131,9 @@ def _nothing_done(config: CollectConfig, episodes: int) -> CollectSummary:
     )
 
 
-def _provenance(config: CollectConfig, facts: EnvFacts, seeking: Seeking | None) -> Provenance:
+def _provenance(
+    config: CollectConfig, facts: EnvFacts, factory: PolicyFactory | None
+) -> Provenance:
     return Provenance(
         env=config.env,
         policy=config.policy if config.mix is None else f"mix {config.mix.name}",
@@ -145,6 +147,6 @@ def _provenance(config: CollectConfig, facts: EnvFacts, seeking: Seeking | None)
         redraw=config.redraw or None,
         goalsight=goalsight.__version__,
         commit=git_commit(),
-        agent=None if seeking is None else dict(seeking.facts),
+        agent=None if factory is None else dict(factory.facts),
         **asdict(facts),
     )

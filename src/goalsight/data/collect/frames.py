@@ -13,7 +13,7 @@ from goalsight.data.format import VideoMode
 from goalsight.io import npy_bytes
 
 
-class FrameSink(Protocol):
+class FrameWriter(Protocol):
     """Where the frames of an episode go."""
 
     def add(self, frame: NDArray[np.uint8]) -> None:
@@ -26,7 +26,7 @@ class FrameSink(Protocol):
         """Delete the file."""
 
 
-class ArraySink:
+class ArrayWriter:
     """Frames as a .npy file, written at once."""
 
     def __init__(self, path: Path) -> None:
@@ -46,8 +46,8 @@ class ArraySink:
         self._path.unlink(missing_ok=True)
 
 
-class Sinks:
-    """One sink for each camera, opened, finished and given up together."""
+class FrameWriters:
+    """One writer for each camera, opened, finished and given up together."""
 
     def __init__(self, paths: Sequence[Path], video: VideoMode, size: int, fps: float) -> None:
         """Open a file for each camera.
@@ -62,33 +62,33 @@ class Sinks:
             UserError: if PyAV is not installed.
             OSError: if a file cannot be opened; none is left behind then.
         """
-        self._sinks: list[FrameSink] = []
+        self._writers: list[FrameWriter] = []
         try:
             for path in paths:
-                self._sinks.append(_open(path, video, size, fps))
+                self._writers.append(_open(path, video, size, fps))
         except BaseException:
             self.abandon()
             raise
 
     def add(self, frames: Sequence[NDArray[np.uint8]]) -> None:
         """Append one (H, W, 3) frame of each camera."""
-        for sink, frame in zip(self._sinks, frames, strict=True):
-            sink.add(frame)
+        for writer, frame in zip(self._writers, frames, strict=True):
+            writer.add(frame)
 
     def close(self) -> None:
         """Finish every file."""
-        for sink in self._sinks:
-            sink.close()
+        for writer in self._writers:
+            writer.close()
 
     def abandon(self) -> None:
         """Delete every file."""
-        for sink in self._sinks:
-            sink.abandon()
+        for writer in self._writers:
+            writer.abandon()
 
 
-def _open(path: Path, video: VideoMode, size: int, fps: float) -> FrameSink:
+def _open(path: Path, video: VideoMode, size: int, fps: float) -> FrameWriter:
     if video == "none":
-        return ArraySink(path)
+        return ArrayWriter(path)
     from goalsight.data.video import VideoWriter
 
     return VideoWriter(path, size, fps)

@@ -1,23 +1,36 @@
-"""The episodes of a run as cards of its page: what each shows, and how much of it fits."""
+"""One self-contained page about a run: the table, the curves, every episode, failures first."""
 
 from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from goalsight.benchmark.results import Film, Outcome, Results
-from goalsight.benchmark.store import load_film
-from goalsight.progress import Progress
+from goalsight.benchmark.results import RESULTS, Film, Outcome, Results, load_film, load_results
+from goalsight.io import replace_text, sha256
+from goalsight.progress import Progress, silent
+from goalsight.report.figures import figures, sparkline
 from goalsight.report.pixels import Frames, spread
-from goalsight.report.plots import sparkline
+from goalsight.report.table import (
+    COLOURS,
+    REPORT,
+    comparisons,
+    headline,
+    labels,
+    leading_row,
+    looks,
+    template,
+)
 from goalsight.report.video import encode_video
 
 MAX_VIDEOS = 240
@@ -27,6 +40,89 @@ VIDEO_BYTES, STILL_BYTES = 9_000_000, 4_000_000
 OUTCOMES = {"missed": "missed", "lost": "reached, not held", "held": "held"}
 """What became of an episode, in the page's words; the worst first."""
 _TILES = 6
+
+
+def write_report(run: Path, progress: Progress = silent) -> Path:
+    """Write `report.html` into the folder of a run, from what lies there.
+
+    The page needs no other file, no network and no JavaScript. Its pictures are bounded, so that
+    ten rows of 200 pairs stay under 18 MB, which a mail carries.
+
+    Args:
+        run: folder with `results.json` and `episodes/`.
+        progress: told how many episodes are in it.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        UserError: if `results.json` is missing or not one of ours, or a film is.
+    """
+    results = load_results(run / RESULTS)
+    pictures = album(run, results, leading_row(results), progress)
+    path = run / REPORT
+    replace_text(path, render(results, pictures))
+    return path
+
+
+def render(results: Results, pictures: Album) -> str:
+    """The page as text.
+
+    Args:
+        results: of a run.
+        pictures: its episodes.
+    """
+    told = comparisons(results)
+    return template("report.html.j2").render(
+        results=results,
+        headline=headline(results),
+        leader=leading_row(results),
+        looks=looks([row.row for row in results.rows]),
+        colours=COLOURS,
+        labels=partial(labels, results),
+        told=[comparison for comparison in told if comparison.ranked],
+        untold=[comparison for comparison in told if not comparison.ranked],
+        figures=figures(results),
+        album=pictures,
+        outcomes=OUTCOMES,
+        most_mb=(VIDEO_BYTES + STILL_BYTES) // 1_000_000,
+        settings=_flat(results.agent or {}),
+        settings_hash=settings_hash(results),
+        training=_training(results),
+    )
+
+
+def settings_hash(results: Results) -> str:
+    """SHA-256 of how the agent planned: of its settings as JSON with sorted keys."""
+    text = json.dumps(results.agent, sort_keys=True, separators=(",", ":"))
+    return sha256(text)
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Settings one a line: `planner.samples: 200`."""
+    lines: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            lines |= _flat(value, f"{prefix}{name}.")
+        else:
+            lines[f"{prefix}{name}"] = json.dumps(value)
+    return lines
+
+
+def _training(results: Results) -> str:
+    """What the checkpoint's card says of its making; cards from elsewhere may say less."""
+    card = results.checkpoint.card if results.checkpoint else {}
+    said = []
+    dataset = card.get("dataset")
+    if isinstance(dataset, dict) and "frames" in dataset:
+        said.append(f"{dataset['frames']} frames of {dataset.get('env', 'an environment')}")
+    if isinstance(card.get("minutes"), int | float):
+        said.append(f"{card['minutes']:.1f} minutes")
+    said += [str(card[name]) for name in ("hardware", "precision") if card.get(name)]
+    return ", ".join(said)
+
+
+# -- episodes ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from goalsight.data.collect.config import CollectConfig
 from goalsight.data.collect.mix import PolicyMix, Turn, turn
-from goalsight.data.collect.seeking import Seeker, Seeking, goal_image_of
+from goalsight.data.episode import Goal
 from goalsight.errors import UserError
+from goalsight.policy import Policy, PolicyFactory, Script, ScriptedPolicy
 
 OUR_ENVS = "goalsight_envs"
 """Package that registers the environments of the house and has policies for them."""
@@ -27,40 +28,43 @@ _BRANCH_STREAM = 0xB2A7C4
 
 
 @dataclass(frozen=True)
-class Beginning:
+class EpisodeStart:
     """An episode that is about to be recorded."""
 
     observation: dict[str, Any]
     """The first one."""
-    act: Callable[[Any], Any]
-    """Observation to action."""
+    policy: Policy
+    """Who acts; it was reset."""
     steps: int
     """Control steps at most."""
     goal: NDArray[np.uint8] | None = None
-    """(H, W, 3) goal image of a policy that seeks one."""
+    """(H, W, 3) goal image of a policy that was shown one."""
     factors: dict[str, Any] = field(default_factory=dict)
     """Factors of variation that are not nominal."""
 
 
-class Cast:
+class EpisodePolicies:
     """The policies of a run; begins episode i from the seed and i alone."""
 
     def __init__(
-        self, config: CollectConfig, env: gymnasium.Env[Any, Any], seeking: Seeking | None = None
+        self,
+        config: CollectConfig,
+        env: gymnasium.Env[Any, Any],
+        factory: PolicyFactory | None = None,
     ) -> None:
         """Look up what the mix names.
 
         Args:
             config: what to collect.
             env: where.
-            seeking: the agent of a policy that has one.
+            factory: makes the agent of a policy that has one.
 
         Raises:
             UserError: if the mix names a policy that does not exist, or none for this task; or if
                 an agent is to be corrected where there is no expert.
         """
-        self._config, self._env, self._seeking = config, env, seeking
-        self._seeker: Seeker | None = None
+        self._config, self._env, self._factory = config, env, factory
+        self._agent: Policy | None = None
         self._make_policy = _policy_factory(config.env, config.policy)
         self._available: list[str] = []
         if config.mix is not None:
@@ -72,7 +76,7 @@ class Cast:
                 "--policy agent"
             )
 
-    def begin(self, episode: int) -> Beginning:
+    def begin(self, episode: int) -> EpisodeStart:
         """Reset the environment and make the policy of an episode."""
         config = self._config
         env_seed, rng = episode_seeds(config.seed, episode)
@@ -80,27 +84,26 @@ class Cast:
             return self._begin_mixed(config.mix, episode, env_seed, rng)
         observation, info = self._env.reset(seed=env_seed)
         factors = info.get("factors", {})
-        if self._seeking is not None:
-            begin = self._begin_seeking(self._seeking, observation, rng)
+        if self._factory is not None:
+            start = self._begin_agent(self._factory, observation, rng)
             if config.policy == "correct":
-                begin = self._take_over(begin, factors, rng)
-            return replace(begin, factors=factors)
-        policy = self._make_policy(config.policy, self._env, rng)
-        policy.reset()
-        return Beginning(observation, lambda _: policy.act(), config.steps, factors=factors)
+                start = self._take_over(start, factors, rng)
+            return replace(start, factors=factors)
+        policy = scripted(self._make_policy(config.policy, self._env, rng))
+        return EpisodeStart(observation, policy, config.steps, factors=factors)
 
-    def _begin_seeking(
-        self, seeking: Seeking, observation: dict[str, Any], rng: np.random.Generator
-    ) -> Beginning:
-        if self._seeker is None:
-            self._seeker = seeking.make()
+    def _begin_agent(
+        self, factory: PolicyFactory, observation: dict[str, Any], rng: np.random.Generator
+    ) -> EpisodeStart:
+        if self._agent is None:
+            self._agent = factory.make()
         goal = goal_image_of(self._env.unwrapped, self._config.size)
-        self._seeker.begin(goal, int(rng.integers(2**31)))
-        return Beginning(observation, self._seeker.act, self._config.steps, goal)
+        self._agent.reset(goal, int(rng.integers(2**31)))
+        return EpisodeStart(observation, self._agent, self._config.steps, goal)
 
     def _take_over(
-        self, agent: Beginning, factors: dict[str, Any], rng: np.random.Generator
-    ) -> Beginning:
+        self, agent: EpisodeStart, factors: dict[str, Any], rng: np.random.Generator
+    ) -> EpisodeStart:
         """An expert goes on where an agent got to, which nobody records (DAgger's corrections).
 
         Ross et al. 2011 (arXiv:1011.0686): an imitator errs where its own errors lead it, and only
@@ -110,16 +113,15 @@ class Cast:
         ours = importlib.import_module(f"{OUR_ENVS}.policies")
         observation = agent.observation
         for _ in range(int(rng.integers(self._config.steps))):
-            observation, *_ = self._env.step(agent.act(observation))
+            observation, *_ = self._env.step(agent.policy.act(observation))
         observation = self._restart(env.solver_state(), factors)
         style = ours.Style(noise=CORRECTING_NOISE, lapse=0.0)
-        expert = ours.make_behaviour(CORRECTOR, self._env, rng, style)
-        expert.reset()
-        return Beginning(observation, lambda _: expert.act(), self._config.steps)
+        expert = scripted(ours.make_behaviour(CORRECTOR, self._env, rng, style))
+        return EpisodeStart(observation, expert, self._config.steps)
 
     def _begin_mixed(
         self, mix: PolicyMix, episode: int, env_seed: int, rng: np.random.Generator
-    ) -> Beginning:
+    ) -> EpisodeStart:
         now, start_rng, steps = self._turn(episode), rng, self._config.steps
         if now.group is not None:
             env_seed, start_rng = episode_seeds(self._config.seed, now.group, _BRANCH_STREAM)
@@ -131,8 +133,7 @@ class Cast:
         state = None if begin is None else begin(start_rng)
         if state is not None:
             observation = self._restart(state, factors)
-        policy.reset()
-        return Beginning(observation, lambda _: policy.act(), steps, factors=factors)
+        return EpisodeStart(observation, scripted(policy), steps, factors=factors)
 
     def _restart(self, state: NDArray[np.float64], factors: dict[str, Any]) -> dict[str, Any]:
         """The first observation of an episode from a state (S,) on, its goal and factors kept."""
@@ -181,6 +182,13 @@ class Cast:
         return ours.make_behaviour(name, self._env, rng, style)
 
 
+def scripted(script: Script) -> Policy:
+    """A script that has its random stream already, as a policy that was reset."""
+    policy = ScriptedPolicy(lambda _: script)
+    policy.reset(None, 0)
+    return policy
+
+
 def episode_seeds(seed: int, episode: int, *stream: int) -> tuple[int, np.random.Generator]:
     """Seed for the environment's reset and generator for the policy, independent streams."""
     sequence = np.random.SeedSequence([seed, episode, *stream])
@@ -223,3 +231,43 @@ def _users_policy(name: str) -> Callable[..., Any]:
             "here, called with the environment and a random generator"
         ) from None
     return found
+
+
+def goal_image_of(env: object, size: int) -> NDArray[np.uint8]:
+    """(size, size, 3) picture of the goal that the environment drew at its reset.
+
+    Raises:
+        UserError: if it has none.
+    """
+    if not hasattr(env, "goal_image"):
+        raise UserError(
+            "this environment shows no goal image, so an agent has nothing to seek; collect with "
+            "another --policy"
+        )
+    image = np.asarray(env.goal_image())
+    if image.shape != (size, size, 3) or image.dtype != np.uint8:
+        raise ValueError(
+            f"goal image must be uint8 {(size, size, 3)}, got {image.dtype} {image.shape}"
+        )
+    return image
+
+
+def hindsight(image: NDArray[np.uint8], success: NDArray[np.bool_]) -> Goal:
+    """What an episode sought, and which of its frames it is a success for.
+
+    Hindsight relabelling (Andrychowicz et al. 2017, arXiv:1707.01495): where it did not reach what
+    it sought, it shows the way to what it reached instead, its last frame.
+
+    Args:
+        image: (H, W, 3) what it sought.
+        success: (L,) whether the task was solved after each action.
+
+    >>> hindsight(np.zeros((2, 2, 3), np.uint8), np.array([True, False, True, True, True])).frame
+    3
+    """
+    last = len(success) - 1
+    solved = bool(success[-1])
+    unsolved = np.flatnonzero(~success)
+    first = int(unsolved[-1]) + 1 if len(unsolved) else 0
+    # Solved after action t is seen in frame t + 1.
+    return Goal(image=image, is_success=solved, frame=min(first + 1, last) if solved else last)
