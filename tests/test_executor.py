@@ -32,7 +32,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def command():
     jobs = [("sleep", 0.0), ("note", 0.0)] + [("{last}", 60.0)] * 2
-    with Executor(partial(Work, Path(sys.argv[1])), workers=2, patience_s=1.0) as executor:
+    make = partial(Work, Path(sys.argv[1]), bytes({ballast}))
+    with Executor(make, workers=2, patience_s=1.0) as executor:
         for job, _ in executor.run(jobs):
             print(*job, flush=True)
     return 0
@@ -49,8 +50,8 @@ if __name__ == "__main__":
 class Work:
     """Does what the tests need, in whatever process it is made."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, ballast: bytes = b"") -> None:
+        self.folder, self.ballast = folder, ballast
         self.closed = folder / f"closed-{os.getpid()}"
 
     def __call__(self, job: Job) -> object:
@@ -162,9 +163,11 @@ def test_jobs_end_early_when_they_are_asked_to(workers: int, tmp_path: Path) -> 
     assert time.monotonic() - began < 30
 
 
-def start(tmp_path: Path, last: str, guard: str = GUARD) -> subprocess.Popen[str]:
+def start(tmp_path: Path, last: str, guard: str = GUARD, ballast: int = 0) -> subprocess.Popen[str]:
     path = tmp_path / "program.py"
-    path.write_text(PROGRAM.format(tests=str(Path(__file__).parent), last=last, guard=guard))
+    path.write_text(
+        PROGRAM.format(tests=str(Path(__file__).parent), last=last, guard=guard, ballast=ballast)
+    )
     return subprocess.Popen(
         [sys.executable, str(path), str(tmp_path)],
         text=True,
@@ -223,8 +226,13 @@ def test_workers_end_with_a_parent_that_was_killed_even_where_python_cannot_look
     wait_until(lambda: not any(map(is_there, workers_of(tmp_path))), seconds=3)
 
 
-def test_a_program_that_starts_workers_on_import_is_told_how_not_to(tmp_path: Path) -> None:
-    run = start(tmp_path, "sleep", "cli._run = lambda argv: command()\nsys.exit(cli.main([]))")
+@pytest.mark.parametrize("ballast", [0, 1_000_000])
+def test_a_program_that_starts_workers_on_import_is_told_how_not_to(
+    tmp_path: Path, ballast: int
+) -> None:
+    """Also where what makes the workers is larger than a pipe's buffer, which nobody emptied."""
+    unguarded = "cli._run = lambda argv: command()\nsys.exit(cli.main([]))"
+    run = start(tmp_path, "sleep", unguarded, ballast)
     out, errors = run.communicate(timeout=60)
     assert run.returncode == 2
     assert out == ""

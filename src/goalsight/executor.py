@@ -345,12 +345,16 @@ class _Processes:
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=_serve, args=(self._make, theirs, self._stop), name="goalsight worker"
+            target=_serve, args=(theirs, self._stop), name="goalsight worker"
         )
         with signals_blocked():
             process.start()
         theirs.close()
         self._workers.append(worker := _Worker(process, ours))
+        # Not as an argument: what is larger than a pipe's buffer is waited for there, also by who
+        # has ended, see `refuse_bootstrap`.
+        with suppress(BrokenPipeError, ConnectionResetError):  # `answer` sees that it is gone
+            ours.send(self._make)
         return worker
 
     def _lost(self, worker: _Worker) -> _Answer | None:
@@ -395,7 +399,7 @@ def refuse_bootstrap() -> None:
         os._exit(1)
 
 
-def _serve(make: Callable[[], Any], connection: Connection, stop: Event) -> None:
+def _serve(connection: Connection, stop: Event) -> None:
     """What a worker process does."""
     for number in SIGNALS:  # they are the parent's to handle
         signal.signal(number, signal.SIG_IGN)
@@ -404,6 +408,7 @@ def _serve(make: Callable[[], Any], connection: Connection, stop: Event) -> None
     _asked.append(stop.is_set)
     work: Any = None
     try:
+        make: Callable[[], Any] = connection.recv()
         connection.send(None)
         while (message := connection.recv()) is not None and not stop.is_set():
             try:
