@@ -35,7 +35,7 @@ def evaluate(
     pairs: int | None = 50,
     rows: Sequence[str] = (),
     out: str | Path | None = None,
-    workers: int | None = None,
+    workers: int | None = 0,
     seed: int = 0,
     device: str = "cpu",
     settings: str = "",
@@ -57,8 +57,7 @@ def evaluate(
             learned model want a checkpoint as the policy.
         out: folder for results.json, report.html and the films; a run that is there is continued.
             None keeps nothing.
-        workers: processes that play; 0 for this one. None: as many as there are cores for a
-            checkpoint, this process for a policy that is an object.
+        workers: processes that play; 0 for this one. None: one for each core, of a checkpoint.
         seed: of every random choice.
         device: torch device of a checkpoint's agent.
         settings: of a checkpoint's agent where they differ from its own, such as `samples=100`.

@@ -380,7 +380,7 @@ def picture_size(*policies: Policy | Agent | None) -> int:
     Raises:
         UserError: if they want to see pictures of two sizes.
     """
-    sizes = {image_size(one) for one in policies if one is not None}  # type: ignore[arg-type]
+    sizes = {image_size(one) for one in policies if one is not None}
     if len(sizes) > 1:
         raise UserError(
             f"agent and player see pictures of {' and '.join(map(str, sorted(sizes)))} pixels; "
