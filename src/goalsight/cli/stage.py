@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from goalsight.environments import task_of
-from goalsight.environments import Env
+from goalsight.environments import Env, task_of
 from goalsight.report.pixels import Frames, with_inset
 
 if TYPE_CHECKING:
