@@ -15,7 +15,7 @@ import pytest
 from benchmarks.reading import synthetic_dataset
 from goalsight.cli.main import main
 from goalsight.data import open_dataset
-from goalsight.data.cache import decode_episode
+from goalsight.data.frames import decode_episode
 from goalsight.data.logs import read_record
 
 pytestmark = pytest.mark.lerobot

@@ -57,8 +57,7 @@ def validate(path: Path, *, out: Path | None = None, fix: bool = False, json: bo
     """
     from goalsight.data import open_dataset
     from goalsight.data import validate as check
-    from goalsight.data.lenient import open_damaged
-    from goalsight.data.merging import write_good
+    from goalsight.data.repair import open_damaged, write_good
     from goalsight.progress import progress_bar
 
     if fix:

@@ -19,7 +19,7 @@ def merge(*, data: list[Path], out: Path) -> None:
         goalsight data merge --data runs/push-data --data runs/grasp-data --out runs/both
     """
     from goalsight.data import open_dataset
-    from goalsight.data.merging import merge as write
+    from goalsight.data.merge import merge as write
     from goalsight.progress import progress_bar
 
     datasets = [open_dataset(path) for path in data]

@@ -32,8 +32,7 @@ def report(
     """
     from goalsight.data import open_dataset
     from goalsight.data.report import judge, measure, write_page
-    from goalsight.data.report.page import check_writable
-    from goalsight.data.report.strips import sample
+    from goalsight.data.report.page import check_writable, sample
     from goalsight.progress import progress_bar
 
     check_writable(out)

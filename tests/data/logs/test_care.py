@@ -8,9 +8,9 @@ from typing import Any
 
 from goalsight.data import open_dataset, validate
 from goalsight.data.logs import ImportConfig, Keys, import_log, read_record
-from goalsight.data.merging import write_good
+from goalsight.data.repair import write_good
 from goalsight.data.report import judge, measure, write_page
-from goalsight.data.report.strips import sample
+from goalsight.data.report.page import sample
 from goalsight.data.report.verdict import unknown
 
 Writers = dict[str, Callable[..., Path]]

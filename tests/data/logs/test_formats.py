@@ -17,7 +17,7 @@ from PIL import Image
 
 from goalsight.cli.main import main
 from goalsight.data import open_dataset, validate
-from goalsight.data.cache import decode_episode
+from goalsight.data.frames import decode_episode
 from goalsight.data.logs import ImportConfig, Keys, import_log, open_log, read_record
 from goalsight.errors import DatasetError, UserError
 

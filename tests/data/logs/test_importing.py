@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goalsight.data import open_dataset, validate
-from goalsight.data.cache import decode_episode
+from goalsight.data.frames import decode_episode
 from goalsight.data.logs import (
     ActionScale,
     ImportConfig,

@@ -17,7 +17,7 @@ from goalsight.data.collect.cast import Beginning, Cast
 from goalsight.data.collect.config import CollectConfig
 from goalsight.data.collect.seeking import Seeking, hindsight
 from goalsight.data.collect.sinks import Sinks
-from goalsight.data.episode import Episode
+from goalsight.data.format import Episode
 from goalsight.environments import make_env
 from goalsight.executor import stop_requested
 from goalsight.io import sha256_of

@@ -16,8 +16,7 @@ from goalsight.data.collect.config import (
 )
 from goalsight.data.collect.recorder import EnvFacts, Recorder, as_json
 from goalsight.data.collect.seeking import Seeking
-from goalsight.data.episode import Episode
-from goalsight.data.format import Provenance
+from goalsight.data.format import Episode, Provenance
 from goalsight.errors import OutputError, UserError
 from goalsight.executor import Executor, StopRequest
 from goalsight.progress import Progress, silent

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.data.episode import Goal
+from goalsight.data.format import Goal
 from goalsight.errors import UserError
 
 

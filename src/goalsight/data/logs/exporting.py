@@ -13,15 +13,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from goalsight.data import format as layout
-from goalsight.data.cache import decode_episode, read_frames
 from goalsight.data.dataset import Dataset
-from goalsight.data.episode import Episode
+from goalsight.data.format import Episode
+from goalsight.data.frames import decode_episode, read_frames
 from goalsight.data.logs.lerobot import EXPORTED
 from goalsight.data.logs.lerobot_index import NAME
 from goalsight.data.logs.record import ImportRecord, read_record
 from goalsight.data.logs.scale import ActionScale
-from goalsight.data.stats import compute_stats, describe, describe_pixels
-from goalsight.data.tables import episode_table, parquet_bytes, write_tasks
+from goalsight.data.writer import (
+    compute_stats,
+    describe,
+    describe_pixels,
+    episode_table,
+    parquet_bytes,
+    write_tasks,
+)
 from goalsight.errors import DatasetError
 from goalsight.io import check_free, copy_new, new_folder, replace_file, replace_json
 from goalsight.progress import Progress, silent

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import goalsight
-from goalsight.data.episode import Episode
-from goalsight.data.format import Provenance
+from goalsight.data.format import Episode, Provenance
 from goalsight.data.logs.config import DEFAULT_SIZE, ImportConfig
 from goalsight.data.logs.pictures import Frame, refuse_stack, to_rgb, to_square
 from goalsight.data.logs.record import ImportRecord

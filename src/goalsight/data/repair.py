@@ -1,17 +1,24 @@
-"""Open a dataset that may be damaged: what can still be read of it, and what cannot."""
+"""Open a dataset that may be damaged, and write its good episodes as a dataset of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goalsight.data import format as layout
-from goalsight.data.dataset import Dataset, read_provenance, wrong_totals
-from goalsight.data.record import EpisodeRecord
-from goalsight.data.tables import count_rows
+from goalsight.data.dataset import Dataset, count_rows, read_provenance, wrong_totals
+from goalsight.data.format import EpisodeRecord
+from goalsight.data.logs.record import RECORD, read_record
+from goalsight.data.merge import moved
+from goalsight.data.writer import DatasetWriter
 from goalsight.errors import DatasetError
+from goalsight.io import check_free, new_folder, replace_json
+from goalsight.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from goalsight.data.validation import Problem
 
 LOST = ""
 """Checksum of a file whose record is damaged: no file has it."""
@@ -123,3 +130,46 @@ def _wrong_layout(dataset: Dataset) -> Iterator[str]:
         if dataset.info.get(key) != expected[key]:
             got = dataset.info.get(key)
             yield f"{dataset.path / layout.INFO}: {key} {got!r} where {expected[key]!r} is right"
+
+
+def write_good(
+    path: Path, out: Path, problems: Sequence[Problem], progress: Progress = silent
+) -> None:
+    """Write the sound episodes of a dataset, which may be damaged, as a dataset of their own.
+
+    They are numbered anew and remember what the seed made them from, so that `goalsight collect`
+    can go on there.
+
+    Args:
+        path: folder of the dataset.
+        out: folder of the new one, not there yet or empty.
+        problems: what `validate` found.
+        progress: told how many episodes are written.
+
+    Raises:
+        DatasetError: if no episode is sound, or what an import remembers is damaged.
+        OutputError: if there is something in `out` already.
+        OSError: if there is no room.
+    """
+    check_free(out)
+    dataset, log = open_damaged(path).dataset, read_record(path)
+    bad = set(bad_episodes(problems))
+    good = [episode for episode in range(len(dataset.records)) if episode not in bad]
+    if not good:
+        raise DatasetError(f"no episode of {path} is sound; nothing was written")
+    with new_folder(out) as building:
+        with DatasetWriter(building, dataset.provenance) as writer:
+            for index, episode in enumerate(good):
+                writer.append(moved(dataset, episode, index, writer.staging))
+                progress(index + 1, len(good))
+            writer.finish()
+        if log is not None:
+            names = [log.episode_names[episode] for episode in good]
+            tasks = [log.tasks[episode] for episode in good]
+            kept = replace(log, episode_names=names, tasks=tasks)
+            replace_json(building / RECORD, kept.to_json())
+
+
+def bad_episodes(problems: Sequence[Problem]) -> list[int]:
+    """Episodes that have a problem, warnings apart, in order."""
+    return sorted({p.episode for p in problems if p.episode is not None and not p.warning})

@@ -1,4 +1,4 @@
-"""A dataset out of the episodes of others: several datasets as one, or the sound ones of one.
+"""One dataset out of several.
 
 Videos are hard links where the file system has them; the old datasets stay as they are. The new one
 is written beside its place and renamed: a kill leaves nothing there.
@@ -11,15 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from goalsight.data.dataset import Dataset
-from goalsight.data.format import Provenance
-from goalsight.data.lenient import open_damaged
-from goalsight.data.logs.record import RECORD, read_record
-from goalsight.data.moving import moved
-from goalsight.data.validation import Problem, bad_episodes
+import numpy as np
+
+from goalsight.data import format as layout
+from goalsight.data.dataset import Dataset, read_goal
+from goalsight.data.format import Episode, Goal, Provenance
 from goalsight.data.writer import DatasetWriter
 from goalsight.errors import DatasetError
-from goalsight.io import check_free, new_folder, replace_json
+from goalsight.io import check_free, link_or_copy, new_folder
 from goalsight.progress import Progress, silent
 
 SHARED = (
@@ -65,44 +64,6 @@ def merge(datasets: Sequence[Dataset], out: Path, progress: Progress = silent) -
                 )
                 progress(index + 1, total)
         writer.finish()
-
-
-def write_good(
-    path: Path, out: Path, problems: Sequence[Problem], progress: Progress = silent
-) -> None:
-    """Write the sound episodes of a dataset, which may be damaged, as a dataset of their own.
-
-    They are numbered anew and remember what the seed made them from, so that `goalsight collect`
-    can go on there.
-
-    Args:
-        path: folder of the dataset.
-        out: folder of the new one, not there yet or empty.
-        problems: what `validate` found.
-        progress: told how many episodes are written.
-
-    Raises:
-        DatasetError: if no episode is sound, or what an import remembers is damaged.
-        OutputError: if there is something in `out` already.
-        OSError: if there is no room.
-    """
-    check_free(out)
-    dataset, log = open_damaged(path).dataset, read_record(path)
-    bad = set(bad_episodes(problems))
-    good = [episode for episode in range(len(dataset.records)) if episode not in bad]
-    if not good:
-        raise DatasetError(f"no episode of {path} is sound; nothing was written")
-    with new_folder(out) as building:
-        with DatasetWriter(building, dataset.provenance) as writer:
-            for index, episode in enumerate(good):
-                writer.append(moved(dataset, episode, index, writer.staging))
-                progress(index + 1, len(good))
-            writer.finish()
-        if log is not None:
-            names = [log.episode_names[episode] for episode in good]
-            tasks = [log.tasks[episode] for episode in good]
-            kept = replace(log, episode_names=names, tasks=tasks)
-            replace_json(building / RECORD, kept.to_json())
 
 
 def merged_provenance(datasets: Sequence[Dataset]) -> Provenance:
@@ -159,3 +120,40 @@ def _source(dataset: Dataset) -> dict[str, Any]:
         "frames": dataset.total_frames,
         **{name: value for name, value in values.items() if value is not None},
     }
+
+
+def moved(dataset: Dataset, episode: int, index: int, staging: Path) -> Episode:
+    """An episode with another number; its frames are linked, not copied, where that is possible.
+
+    Args:
+        dataset: where it is.
+        episode: its number there.
+        index: its new number.
+        staging: of the writer that will append it.
+    """
+    record = dataset.records[episode]
+    columns = dataset.read_episode(episode, dataset.widths())
+    linked = {}
+    for camera in dataset.provenance.cameras:
+        frames = dataset.seen_by(camera).frames_file(episode)[0]
+        linked[camera] = staging / f"episode-{index:06d}-{camera}{frames.suffix}"
+        link_or_copy(frames, linked[camera])
+    origin = episode if record.origin is None else record.origin
+    prefix = layout.TRUTH_PREFIX
+    return Episode(
+        index=index,
+        proprio=columns.get(layout.PROPRIO, np.empty((record.length, 0), np.float32)),
+        actions=columns[layout.ACTION],
+        success=columns[layout.SUCCESS][:, 0].astype(np.bool_),
+        frames_file=linked.pop(dataset.provenance.camera),
+        frames_sha256=record.frames_sha256,
+        truth={name: columns[prefix + name] for name in dataset.truth_names},
+        goal=None
+        if record.goal is None
+        else Goal(read_goal(dataset, episode), record.goal["is_success"], record.goal["frame"]),
+        policy=record.policy,
+        origin=None if origin == index else origin,
+        other_frames={name: (path, record.sha256_of(name)) for name, path in linked.items()},
+        factors=record.factors or {},
+        env=record.env,
+    )
