@@ -1,8 +1,15 @@
 """Show the arm a picture; it plans how to get there.
 
 goalsight learns a world model from robot-arm rollouts and searches it for the actions whose
-predicted embedding matches that of a goal image. `import goalsight` is cheap: what needs PyTorch
-is imported when it is first asked for.
+predicted embedding matches that of a goal image:
+
+    import goalsight as gs
+
+    data = gs.collect("Goalsight/Push-v0", episodes=800, out="runs/data")
+    model = gs.train(data, preset="tiny", out="runs/push", max_minutes=5)
+    result = gs.evaluate(model, "push-near", pairs=50)
+
+`import goalsight` is cheap: what needs PyTorch is imported when it is first asked for.
 """
 
 from __future__ import annotations
@@ -13,7 +20,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from goalsight.agent import Agent, AgentConfig
     from goalsight.clip import Clip
-    from goalsight.data import open_dataset
+    from goalsight.collecting import collect
+    from goalsight.data import Dataset, open_dataset
     from goalsight.errors import UserError
     from goalsight.registry import register
     from goalsight.training.heads import train_head
@@ -22,30 +30,39 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Agent",
-    "AgentConfig",
-    "Clip",
-    "UserError",
-    "__version__",
-    "open_dataset",
-    "register",
-    "train",
-    "train_head",
-    "wrap",
-]
-
 _HOME = {
     "Agent": "goalsight.agent",
     "AgentConfig": "goalsight.agent",
     "Clip": "goalsight.clip",
+    "Dataset": "goalsight.data",
+    "Policy": "goalsight.policy",
     "UserError": "goalsight.errors",
+    "collect": "goalsight.collecting",
+    "evaluate": "goalsight.benchmark",
     "open_dataset": "goalsight.data",
     "register": "goalsight.registry",
     "train": "goalsight.training.run",
     "train_head": "goalsight.training.heads",
     "wrap": "goalsight_envs.foreign",
 }
+"""Module of every public name."""
+
+__all__ = [
+    "Agent",
+    "AgentConfig",
+    "Clip",
+    "Dataset",
+    "Policy",
+    "UserError",
+    "__version__",
+    "collect",
+    "evaluate",
+    "open_dataset",
+    "register",
+    "train",
+    "train_head",
+    "wrap",
+]
 
 
 def __getattr__(name: str) -> object:

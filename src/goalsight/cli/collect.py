@@ -1,24 +1,22 @@
-"""`goalsight collect`: roll a policy out and write a LeRobot v3 dataset."""
+"""`goalsight collect`: the command line of `goalsight.collect`."""
 
 from __future__ import annotations
 
 import json as jsonlib
+import statistics
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from goalsight.cli.factors import read_factors
 from goalsight.errors import UserError
-from goalsight.provenance import cores
 
 if TYPE_CHECKING:
-    from goalsight.data.collect import CollectConfig, CollectSummary, Seeking
+    from goalsight.data.collect import CollectSummary
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C."""
+PICTURES = 20
+"""Pictures that are timed."""
 
 
 def collect(
@@ -28,10 +26,10 @@ def collect(
     out: Path,
     policy: str = "play",
     mix: str | None = None,
-    checkpoint: str = "",
+    checkpoint: str | None = None,
     settings: str = "",
     memory: Path | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     workers: int | None = None,
     seed: int = 0,
     size: int = 64,
@@ -56,7 +54,7 @@ def collect(
         checkpoint: Of the agent: a checkpoint, a training run, or a shipped name.
         settings: Of the agent where they differ from the checkpoint's own, such as samples=100.
         memory: Of the agent: file of `goalsight memory build` to take sub-goals from.
-        device: Torch device the agent plans on.
+        device: Torch device the agent plans on; auto is a GPU where there is one.
         workers: Processes that roll out; one per core by default.
         seed: Of everything random.
         size: Height and width of the frames [pixels].
@@ -69,7 +67,7 @@ def collect(
         json: Print the summary as JSON.
 
     Returns:
-        Exit status: 0, or 130 if it was interrupted.
+        Exit status: 0. After Ctrl-C it is 130.
 
     Raises:
         UserError: if an argument is out of its range.
@@ -79,73 +77,29 @@ def collect(
         goalsight collect --env Goalsight/Push-v0 --episodes 100 --out runs/own \
           --policy agent --checkpoint runs/push
     """
-    from goalsight.data.collect import CollectConfig, load_mix
+    from goalsight.collecting import collect as run
 
-    with _said_in_a_line():
-        config = CollectConfig(
-            env=_faster(env, size) if fast_render else env, episodes=episodes, out=out, seed=seed,
-            policy=policy, workers=cores() if workers is None else workers, steps=steps, size=size,
-            mix=load_mix(mix) if mix else None, video=video, cameras=_split(cameras),
-            factors=read_factors(factors), redraw=redraw,
-        )  # fmt: skip
-    seeking = _seeking(config, checkpoint, settings, memory, device)
-    return _run(config, seeking, json)
-
-
-def _run(config: CollectConfig, seeking: Seeking | None, json: bool) -> int:
-    """Collect and print what was done; the exit status."""
-    from goalsight.data.collect import collect as run
-    from goalsight.progress import progress_bar
-
-    with progress_bar("Collecting", delay_s=0) as report:
-        summary = run(config, report, seeking)
-    print(jsonlib.dumps(_as_json(summary)) if json else _in_words(summary))
-    if summary.interrupted:
-        print("goalsight: stopped; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
-    return 0
-
-
-@contextmanager
-def _said_in_a_line() -> Iterator[None]:
-    """What a config refuses is the user's to mend."""
-    try:
-        yield
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def _split(names: str) -> tuple[str, ...]:
-    """Names that commas separate."""
-    return tuple(name.strip() for name in names.split(",") if name.strip())
-
-
-def _faster(env: str, size: int) -> str:
-    """The id of an environment that draws faster."""
-    from goalsight.cli.fast_render import faster
-
-    return faster(env, size)
-
-
-def _seeking(
-    config: CollectConfig, checkpoint: str, settings: str, memory: Path | None, device: str
-) -> Seeking | None:
-    """The agent that acts, if one shall; its flags make no sense with another policy."""
-    from goalsight.data.collect.config import SEEKERS
-
-    if config.policy not in SEEKERS:
-        if checkpoint or settings or memory:
-            raise UserError(f"--policy {config.policy} has no checkpoint; add --policy agent")
-        return None
-    if not checkpoint:
-        raise UserError(
-            f"--policy {config.policy} needs --checkpoint, the folder of a training run"
-        )
-    from goalsight.cli.seeker import seeking_agent
-
-    return seeking_agent(
-        checkpoint, size=config.size, settings=settings, memory=memory, device=device
+    run(
+        faster(env, size) if fast_render else env,
+        episodes=episodes,
+        out=out,
+        policy=policy,
+        mix=mix,
+        checkpoint=checkpoint,
+        settings=settings,
+        memory=memory,
+        device=device,
+        workers=workers,
+        seed=seed,
+        size=size,
+        steps=steps,
+        video=video,
+        cameras=cameras,
+        factors=factors,
+        redraw=redraw,
+        done=lambda done: print(jsonlib.dumps(_as_json(done)) if json else _in_words(done)),
     )
+    return 0
 
 
 def _in_words(summary: CollectSummary) -> str:
@@ -164,3 +118,43 @@ def _in_words(summary: CollectSummary) -> str:
 def _as_json(summary: CollectSummary) -> dict[str, object]:
     rate = round(summary.steps_per_second, 1)
     return {**asdict(summary), "path": str(summary.path), "steps_per_second": rate}
+
+
+def faster(env_id: str, size: int) -> str:
+    """The id with `fast_render` behind it; says on stderr what that gains.
+
+    Args:
+        env_id: of an environment of another package.
+        size: height and width of the pictures [pixels].
+
+    Raises:
+        UserError: if it is one of goalsight's own, which are drawn fast already.
+        WrapError: if it cannot be wrapped.
+    """
+    from goalsight_envs.foreign import add_setting, is_foreign
+
+    if not is_foreign(env_id):
+        raise UserError(f"{env_id} is drawn fast already; leave out --fast-render")
+    fast = add_setting(env_id, "fast_render=true")
+    slow_ms, fast_ms = (picture_ms(name, size) for name in (env_id, fast))
+    print(
+        f"goalsight: a picture takes {fast_ms:.1f} ms instead of {slow_ms:.1f} ms "
+        f"({slow_ms / fast_ms:.1f} times as fast)",
+        file=sys.stderr,
+    )
+    return fast
+
+
+def picture_ms(env_id: str, size: int) -> float:
+    """Median milliseconds of a picture of an environment, after two to warm up."""
+    from goalsight_envs.foreign import wrap
+
+    env = wrap(env_id, size=size, observe_pixels=False, draw_goals=False)
+    env.reset(seed=0)
+    took = []
+    for _ in range(PICTURES + 2):
+        began = time.perf_counter()
+        env.render()
+        took.append(1e3 * (time.perf_counter() - began))
+    env.close()
+    return statistics.median(took[2:])

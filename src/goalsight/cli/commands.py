@@ -51,8 +51,8 @@ COMMANDS: dict[str, Command] = {
         _command("collect", "roll a policy out and write a LeRobot v3 dataset"),
         _command("data info", "say what a dataset holds"),
         _command("data validate", "say what is wrong with a dataset; write its good episodes anew"),
-        _command("data report", "say whether a dataset supports planning", module="data_report"),
-        _command("data merge", "make one dataset out of several", module="data_merge"),
+        _command("data report", "say whether a dataset supports planning"),
+        _command("data merge", "make one dataset out of several"),
         _command("data import", "make a dataset out of logs you have", "import_", module="logs"),
         _command("data export", "write a dataset as plain LeRobot v3", module="logs"),
         _command(

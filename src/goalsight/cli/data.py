@@ -1,4 +1,4 @@
-"""`goalsight data info` and `goalsight data validate`: look into a dataset."""
+"""`goalsight data`: look into datasets, check and merge them, import logs and export."""
 
 from __future__ import annotations
 
@@ -96,6 +96,78 @@ def validate(path: Path, *, out: Path | None = None, fix: bool = False, json: bo
         print(
             f"{sound.path}: {len(sound.records)} episodes, {sound.total_frames} frames, all sound"
         )
+
+
+def merge(*, data: list[Path], out: Path) -> None:
+    """Make one dataset out of several of the same robot and camera.
+
+    Every episode remembers which environment it is of. The old datasets stay as they are; videos
+    are hard links where the file system has them, so that little room is taken.
+
+    Args:
+        data: Folder of a dataset; give it again for each of them, in order.
+        out: Folder of the new one, not there yet or empty.
+
+    Example:
+        goalsight data merge --data runs/push-data --data runs/grasp-data --out runs/both
+    """
+    from goalsight.data import open_dataset
+    from goalsight.data.merge import merge as write
+    from goalsight.progress import progress_bar
+
+    datasets = [open_dataset(path) for path in data]
+    with progress_bar("Merging", "episodes") as progress:
+        write(datasets, out, progress)
+    merged = open_dataset(out)
+    print(f"{out}: {len(merged.records)} episodes, {merged.total_frames} frames")
+
+
+def report(
+    path: Path, *, out: Path = Path("report.html"), window: int = 25, json: bool = False
+) -> None:
+    """Say what a dataset covers and whether it will support planning, on one page.
+
+    Histograms of workspace and objects, contact rate, windows in which something moves, how far
+    the state gives the action away, shares of policies, sample strips. Warns and says why. Works
+    without simulator truth, too, and says what it cannot tell then.
+
+    Args:
+        path: Folder of the dataset.
+        out: The page to write; it needs no other file and no network.
+        window: Control steps of a window.
+        json: Print numbers and warnings as JSON.
+
+    Raises:
+        UserError: if the dataset cannot be read or the page not written.
+
+    Example:
+        goalsight data report runs/push-data --out report.html
+    """
+    from goalsight.data import open_dataset
+    from goalsight.data.report import judge, measure, write_page
+    from goalsight.data.report.page import check_writable, sample
+    from goalsight.progress import progress_bar
+
+    check_writable(out)
+    dataset = open_dataset(path)
+    try:
+        with progress_bar("Reading") as progress:
+            measures = measure(dataset, window, progress)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    with progress_bar("Choosing samples") as progress:
+        strips = sample(dataset, progress)
+    write_page(dataset, measures, strips, out)
+    findings = judge(measures)
+    if json:
+        said = {"report": str(out), **measures.to_json(), "against": [asdict(f) for f in findings]}
+        print(jsonlib.dumps(said, indent=2))
+        return
+    for finding in findings:
+        print(f"{finding.title}. {finding.why}")
+    if not findings:
+        print("nothing measured stands against planning with this data")
+    print(f"report: {out}")
 
 
 def _card(dataset: Dataset) -> dict[str, object]:

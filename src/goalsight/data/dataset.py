@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,25 +20,68 @@ from goalsight.data import format as layout
 from goalsight.data.format import EpisodeRecord, Provenance
 from goalsight.errors import DatasetError
 from goalsight.io import sha256, sha256_of
+from goalsight.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from goalsight.data.windows import Windows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """A committed dataset on disk; cheap to hold, reads no rows and no frames by itself."""
 
     path: Path
     """Its folder."""
-    info: dict[str, Any] = field(repr=False)
+    info: dict[str, Any]
     """`meta/info.json` (LeRobot)."""
-    provenance: Provenance = field(repr=False)
+    provenance: Provenance
     """`meta/goalsight.json`: environment, seed, policy, camera."""
-    records: tuple[EpisodeRecord, ...] = field(repr=False)
+    records: tuple[EpisodeRecord, ...]
     """Length and checksums of every episode."""
-    cache_gb: float | None = field(default=None, repr=False, compare=False)
+    cache_gb: float | None = field(default=None, compare=False)
     """Bound of the decode-once cache [GB, 1e9 bytes]; None for no bound, 0 for no cache. Frames
     that do not fit are decoded each time."""
-    chosen_camera: str = field(default="", repr=False)
+    chosen_camera: str = ""
     """Whose frames are read, see `seen_by`; empty for the main camera's."""
+
+    def __repr__(self) -> str:
+        return f"Dataset({self})"
+
+    def __str__(self) -> str:
+        """What it is, in a line: folder, episodes, frames and their size, environment."""
+        return (
+            f"{self.path}: {len(self.records):,} episodes, {self.total_frames:,} frames of "
+            f"{self.size} px, {self.provenance.env}"
+        )
+
+    def windows(
+        self,
+        frames: int = 4,
+        frameskip: int = 5,
+        *,
+        episodes: Sequence[int] | None = None,
+        size: int | None = None,
+        progress: Progress = silent,
+    ) -> Windows:
+        """What a model trains on, for a PyTorch `DataLoader`; its batches are `Clip`s.
+
+        Args:
+            frames: T, frames of a window.
+            frameskip: K, control steps between two frames.
+            episodes: indices of those to take windows of, each once; all if not given.
+            size: height and width to resize to [pixels]; the dataset's if not given.
+            progress: told how many videos are decoded, which is done once.
+
+        Raises:
+            ValueError: if T or K is below 1.
+            DatasetError: if no episode is long enough, or a file is damaged.
+
+        >>> loader = DataLoader(data.windows(frames=4), batch_size=64)  # doctest: +SKIP
+        """
+        from goalsight.data.windows import Windows
+
+        chosen = range(len(self.records)) if episodes is None else episodes
+        return Windows(self, chosen, frames, frameskip, size, progress=progress)
 
     def seen_by(self, camera: str) -> Dataset:
         """The same dataset with the frames of another camera.

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data._utils.collate import default_collate_fn_map
 
 from goalsight.clip import Clip
 from goalsight.data import format as layout
@@ -27,8 +28,8 @@ MEMORY_LIMIT = 4 * 2**30
 class Windows(torch.utils.data.Dataset[Clip]):
     """Every window of some episodes; window i never crosses an episode.
 
-    Use it with a `DataLoader(windows, batch_size=..., collate_fn=lambda batch: batch)`:
-    `__getitems__` makes a whole batch with one gather.
+    `DataLoader(windows, batch_size=...)` gives batches as `Clip`s: `__getitems__` makes a whole one
+    with one gather, and there is nothing left to collate.
     """
 
     def __init__(
@@ -182,6 +183,14 @@ class Windows(torch.utils.data.Dataset[Clip]):
         """
         rows: NDArray[np.int64] = self._starts[np.asarray(indices, np.int64)][:, None]
         return rows + self._offsets
+
+
+def _collate(clips: Clip | Sequence[Clip], **_: object) -> Clip:
+    """What PyTorch's default collate function does with clips; one that has a batch stays."""
+    return clips if isinstance(clips, Clip) else Clip.stack(clips)
+
+
+default_collate_fn_map[Clip] = _collate
 
 
 class Memory:
