@@ -54,7 +54,7 @@ def collect(
         checkpoint: Of the agent: a checkpoint, a training run, or a shipped name.
         settings: Of the agent where they differ from the checkpoint's own, such as samples=100.
         memory: Of the agent: file of `goalsight memory build` to take sub-goals from.
-        device: Torch device the agent plans on; auto is a GPU where there is one.
+        device: PyTorch device the agent plans on; auto is a GPU where there is one.
         workers: Processes that roll out; one per core by default.
         seed: Of everything random.
         size: Height and width of the frames [pixels].

@@ -24,7 +24,7 @@ def probe(
     blocks: int = 5,
     windows: int = 2000,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> int:
     """Teach a model to read state variables off its latents, for a decoded-state cost.
@@ -43,7 +43,7 @@ def probe(
         blocks: Action blocks to imagine ahead.
         windows: Windows to fit on, and as many held-out ones to judge on; all there are if fewer.
         seed: Of the choice of windows and of the MLP.
-        device: Torch device the model runs on.
+        device: PyTorch device the model runs on; auto is a GPU where there is one.
         json: Print JSON for a machine to read.
 
     Returns:
