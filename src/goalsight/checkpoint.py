@@ -189,10 +189,10 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
             f"no checkpoint in {path} ({CARD} is missing); give the folder that goalsight train "
             "wrote"
         )
-    shipped = _shipped()
-    if str(name_or_path) in shipped:
-        return shipped[str(name_or_path)]
-    known = f"one of {', '.join(shipped)}" if shipped else "none ships with this version"
+    known_here = shipped()
+    if str(name_or_path) in known_here:
+        return known_here[str(name_or_path)]
+    known = f"one of {', '.join(known_here)}" if known_here else "none ships with this version"
     raise CheckpointError(
         f"no checkpoint {str(name_or_path)!r}: there is no such folder, and no such name ({known})"
     )
@@ -207,7 +207,7 @@ def _check_device(device: torch.device | str) -> None:
         raise UserError(f"device {str(device)!r} cannot be used here: {reason}") from None
 
 
-def _shipped() -> dict[str, Path]:
+def shipped() -> dict[str, Path]:
     """Checkpoints that ship with goalsight, by name."""
     root = repository()
     home = (config_dir().parent if root is None else root) / "checkpoints"

@@ -105,7 +105,7 @@ def test_a_dataset_of_somebody_else_is_told_how_to_be_imported(
         (["--action-low", "x", "--action-high", "1"], "--action-low takes numbers"),
         (["--action-high", "1"], "action bounds come in pairs"),
         (["--size", "8"], "size must be at least 16 pixels"),
-        (["--state", "state.y"], "has no column 'state.y'; it has: timestamp, action, state.x"),
+        (["--state", "state.y"], "has no column 'state.y', did you mean 'state.x'? it has:"),
     ],
 )
 def test_a_wrong_flag_is_one_line(

@@ -47,6 +47,14 @@ COMMANDS: dict[str, Command] = {
     for command in (
         _command("demo", "collect, train, plan and benchmark at the tiny size, in minutes"),
         _command("doctor", "say what is installed, what renders, what trains, what to do about it"),
+        _command(
+            "list",
+            "everything with a name: presets, manifests, suites, mixes, checkpoints, settings",
+            "main",
+            module="listing",
+            raw=True,
+        ),
+        _command("completion", "write what completes commands and flags at the shell"),
         _command("envs", "list the tasks with their actions, observations and units"),
         _command("collect", "roll a policy out and write a LeRobot v3 dataset"),
         _command("data info", "say what a dataset holds"),

@@ -62,6 +62,8 @@ def usage_error(prog: str, message: object) -> UsageError:
     """An error that speaks of flags and types the way a user types them."""
     line = re.sub(r"<class '([\w.]+)'>|typing\.", r"\1", one_line(message))
     line = re.sub(r'Parser key "([\w.]+)"', lambda found: with_dashes(f"--{found[1]}"), line)
+    if choice := re.search(r"Literal\[(.*?)\].*Got value: (\S+)", line):
+        line += close_to(choice[2], re.findall(r"'([^']*)'", choice[1]))
     return UsageError(f"{line} (see `{prog} --help`)")
 
 
