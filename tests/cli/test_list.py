@@ -53,7 +53,7 @@ def test_what_is_listed_exists_and_says_what_it_is(capsys: pytest.CaptureFixture
     for entry in listed(capsys, "mixes"):
         assert load_mix(entry["name"]).shares
     for entry in listed(capsys, "checkpoints"):
-        assert find_checkpoint(entry["name"])
+        assert find_checkpoint(entry["name"]).is_dir()
     for kind in ("mixes", "suites", "presets", "manifests", "checkpoints", "envs", "settings"):
         silent = [entry["name"] for entry in listed(capsys, kind) if not entry["about"]]
         assert silent == [], kind

@@ -16,7 +16,7 @@ import pytest
 
 from goalsight.cli.main import main
 from goalsight.data import open_dataset
-from goalsight.data.cache import decode_episode
+from goalsight.data.frames import decode_episode
 from goalsight.data.logs import ImportConfig, import_log, read_record
 
 CAMERA = "observation.image"

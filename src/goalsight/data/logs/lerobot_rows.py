@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from goalsight.data.dataset import UNREADABLE
 from goalsight.data.logs.lerobot_index import Entry, read_parquet
-from goalsight.data.tables import UNREADABLE
 from goalsight.errors import DatasetError
 
 EPISODE, FRAME, TIME = "episode_index", "frame_index", "timestamp"
