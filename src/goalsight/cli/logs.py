@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from goalsight.errors import UserError
 
 if TYPE_CHECKING:
-    from goalsight.data.logs import ExportSummary, ImportSummary
+    from goalsight.data.importers import ExportSummary, ImportSummary
 
 
 def import_(
@@ -64,7 +64,7 @@ def import_(
     Example:
         goalsight data import my-lerobot-set --out runs/mine --camera top --control-hz 10
     """
-    from goalsight.data.logs import ImportConfig, Keys, import_log
+    from goalsight.data.importers import ImportConfig, Keys, import_log
     from goalsight.progress import progress_bar
 
     try:
@@ -115,7 +115,7 @@ def export(path: Path, *, out: Path, json: bool = False) -> None:
         goalsight data export runs/mine --out runs/mine-lerobot
     """
     from goalsight.data import open_dataset
-    from goalsight.data.logs import export_dataset
+    from goalsight.data.importers import export_dataset
     from goalsight.progress import progress_bar
 
     dataset = open_dataset(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from goalsight.data import format as layout
 from goalsight.data.dataset import Dataset, count_rows, read_provenance, wrong_totals
 from goalsight.data.format import EpisodeRecord
-from goalsight.data.logs.record import RECORD, read_record
+from goalsight.data.importers.record import RECORD, read_record
 from goalsight.data.merge import moved
 from goalsight.data.writer import DatasetWriter
 from goalsight.errors import DatasetError

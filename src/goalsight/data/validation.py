@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from goalsight.data import format as layout
 from goalsight.data.dataset import Dataset, count_rows, read_goal, read_parquet, read_table
 from goalsight.data.frames import check_sha256, decode_episode
-from goalsight.data.logs.record import read_record
+from goalsight.data.importers.record import read_record
 from goalsight.data.repair import LOST, open_damaged
 from goalsight.data.video import count_frames, frame_rate
 from goalsight.data.writer import compute_stats, episodes_table, tasks_table

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.data.logs.field import (
+from tests.data.importers.field import (
     CAMERA,
     DATA,
     FILM,
@@ -24,7 +24,7 @@ from tests.data.logs.field import (
     take,
 )
 
-from goalsight.data.logs import Keys, open_log
+from goalsight.data.importers import Keys, open_log
 
 Writers = dict[str, Callable[..., Path]]
 START = f"videos/{CAMERA}/from_timestamp"

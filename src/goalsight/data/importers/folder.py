@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.data.logs.source import (
+from goalsight.data.importers.source import (
     Frame,
     Keys,
     Log,
@@ -20,7 +20,7 @@ from goalsight.data.logs.source import (
     require_keys,
     split_keys,
 )
-from goalsight.data.logs.videos import pick_frames, video_facts
+from goalsight.data.importers.videos import pick_frames, video_facts
 from goalsight.errors import DatasetError
 
 TIME = "timestamp"

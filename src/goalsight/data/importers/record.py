@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from goalsight.data.logs.scale import ActionScale
+from goalsight.data.importers.scale import ActionScale
 from goalsight.errors import DatasetError
 from goalsight.io import read_json, sha256
 
@@ -33,7 +33,7 @@ class ImportRecord:
     recorded_hz: float
     """Rows per second in the log."""
     actions_are: str
-    """What an action is; see `goalsight.data.logs.resample`."""
+    """What an action is; see `goalsight.data.importers.resample`."""
     fit: str
     """How pictures became square."""
     action_low: list[float]

@@ -9,13 +9,13 @@ import numpy as np
 
 import goalsight
 from goalsight.data.format import Episode, Provenance
-from goalsight.data.logs.config import DEFAULT_SIZE, ImportConfig
-from goalsight.data.logs.pictures import Frame, refuse_stack, to_rgb, to_square
-from goalsight.data.logs.record import ImportRecord
-from goalsight.data.logs.resample import rate_ratio, resample, step_edges
-from goalsight.data.logs.scale import ActionScale
-from goalsight.data.logs.source import Array, Log, LogEpisode, Rows
-from goalsight.data.logs.videos import video_facts
+from goalsight.data.importers.config import DEFAULT_SIZE, ImportConfig
+from goalsight.data.importers.pictures import Frame, refuse_stack, to_rgb, to_square
+from goalsight.data.importers.record import ImportRecord
+from goalsight.data.importers.resample import rate_ratio, resample, step_edges
+from goalsight.data.importers.scale import ActionScale
+from goalsight.data.importers.source import Array, Log, LogEpisode, Rows
+from goalsight.data.importers.videos import video_facts
 from goalsight.errors import DatasetError, UserError
 from goalsight.io import copy_new, npy_bytes, sha256_of
 from goalsight.progress import Progress, silent

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from tests.data.logs.field import assert_true, mark, read_mark, refusal
+from tests.data.importers.field import assert_true, mark, read_mark, refusal
 
-from goalsight.data.logs import Keys, open_log
-from goalsight.data.logs.pictures import to_rgb
+from goalsight.data.importers import Keys, open_log
+from goalsight.data.importers.pictures import to_rgb
 from goalsight.errors import DatasetError
 
 Writers = dict[str, Callable[..., Path]]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.data.logs.source import (
+from goalsight.data.importers.source import (
     Frame,
     Keys,
     Log,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.data.logs.pictures import Frame
+from goalsight.data.importers.pictures import Frame
 from goalsight.data.video import import_av, unreadable
 from goalsight.errors import DatasetError
 

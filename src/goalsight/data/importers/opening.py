@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from goalsight.data import format as layout
-from goalsight.data.logs.folder import VIDEOS, FolderLog
-from goalsight.data.logs.hdf5 import (
+from goalsight.data.importers.folder import VIDEOS, FolderLog
+from goalsight.data.importers.hdf5 import (
     HDF5,
     AlohaLog,
     MinariLog,
@@ -16,9 +16,9 @@ from goalsight.data.logs.hdf5 import (
     hdf5_files,
     hdf5_layout,
 )
-from goalsight.data.logs.lerobot import LeRobotLog
-from goalsight.data.logs.npz import NpzLog
-from goalsight.data.logs.source import Keys, Log
+from goalsight.data.importers.lerobot import LeRobotLog
+from goalsight.data.importers.npz import NpzLog
+from goalsight.data.importers.source import Keys, Log
 from goalsight.errors import DatasetError
 
 Format = Literal["auto", "lerobot", "hdf5", "npz", "minari", "aloha", "folder"]

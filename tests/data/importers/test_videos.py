@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from tests.data.logs.field import (
+from tests.data.importers.field import (
     FILM,
     assert_true,
     hide_beginning,
@@ -22,8 +22,8 @@ from tests.data.logs.field import (
 )
 
 from goalsight.data import open_dataset, validate
-from goalsight.data.logs import ImportConfig, export_dataset, import_log, open_log
-from goalsight.data.logs.videos import pick_frames, video_facts
+from goalsight.data.importers import ImportConfig, export_dataset, import_log, open_log
+from goalsight.data.importers.videos import pick_frames, video_facts
 from goalsight.data.video import read_frames_at, read_video
 from goalsight.errors import DatasetError
 

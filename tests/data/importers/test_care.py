@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from goalsight.data import open_dataset, validate
-from goalsight.data.logs import ImportConfig, Keys, import_log, read_record
+from goalsight.data.importers import ImportConfig, Keys, import_log, read_record
 from goalsight.data.repair import write_good
 from goalsight.data.report import judge, measure, write_page
 from goalsight.data.report.page import sample

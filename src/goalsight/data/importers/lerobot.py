@@ -15,10 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from goalsight.data import format as layout
-from goalsight.data.logs.lerobot_index import Entry, read_index
-from goalsight.data.logs.lerobot_rows import RowStore, plain, row_times
-from goalsight.data.logs.pictures import open_picture
-from goalsight.data.logs.source import (
+from goalsight.data.importers.lerobot_index import Entry, read_index
+from goalsight.data.importers.lerobot_rows import RowStore, plain, row_times
+from goalsight.data.importers.pictures import open_picture
+from goalsight.data.importers.source import (
     Frame,
     Keys,
     Log,
@@ -31,7 +31,7 @@ from goalsight.data.logs.source import (
     require_keys,
     split_keys,
 )
-from goalsight.data.logs.videos import match_times, pick_frames, video_facts
+from goalsight.data.importers.videos import match_times, pick_frames, video_facts
 from goalsight.errors import DatasetError
 from goalsight.io import inside, read_json
 

@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from goalsight.data.logs.config import ImportConfig
-from goalsight.data.logs.opening import open_log
-from goalsight.data.logs.plan import ImportPlan
-from goalsight.data.logs.record import RECORD, ImportRecord, read_record
+from goalsight.data.importers.config import ImportConfig
+from goalsight.data.importers.opening import open_log
+from goalsight.data.importers.plan import ImportPlan
+from goalsight.data.importers.record import RECORD, ImportRecord, read_record
 from goalsight.data.writer import DatasetWriter
 from goalsight.errors import OutputError, UserError
 from goalsight.io import replace_json

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from goalsight.data.logs.opening import Format
-from goalsight.data.logs.pictures import Fit
-from goalsight.data.logs.resample import ActionKind
-from goalsight.data.logs.source import Keys
+from goalsight.data.importers.opening import Format
+from goalsight.data.importers.pictures import Fit
+from goalsight.data.importers.resample import ActionKind
+from goalsight.data.importers.source import Keys
 
 DEFAULT_SIZE = 224
 """Pictures larger than this are made smaller unless a size is given [pixels]."""

@@ -18,7 +18,7 @@ from PIL import Image
 from goalsight.cli.main import main
 from goalsight.data import open_dataset, validate
 from goalsight.data.frames import decode_episode
-from goalsight.data.logs import ImportConfig, Keys, import_log, open_log, read_record
+from goalsight.data.importers import ImportConfig, Keys, import_log, open_log, read_record
 from goalsight.errors import DatasetError, UserError
 
 Writers = dict[str, Callable[..., Path]]

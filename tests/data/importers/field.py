@@ -17,7 +17,7 @@ import pytest
 from goalsight.cli.main import main
 from goalsight.data import open_dataset
 from goalsight.data.frames import decode_episode
-from goalsight.data.logs import ImportConfig, import_log, read_record
+from goalsight.data.importers import ImportConfig, import_log, read_record
 
 CAMERA = "observation.image"
 DATA = Path("data/chunk-000/file-000.parquet")

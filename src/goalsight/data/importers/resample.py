@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from goalsight.data.logs.source import Array, Rows
+from goalsight.data.importers.source import Array, Rows
 from goalsight.errors import DatasetError
 
 ActionKind = Literal["targets", "deltas", "velocities"]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from goalsight.data.dataset import UNREADABLE
-from goalsight.data.logs.lerobot_index import Entry, read_parquet
+from goalsight.data.importers.lerobot_index import Entry, read_parquet
 from goalsight.errors import DatasetError
 
 EPISODE, FRAME, TIME = "episode_index", "frame_index", "timestamp"

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 
 from goalsight.data import open_dataset, validate
 from goalsight.data.frames import decode_episode
-from goalsight.data.logs import (
+from goalsight.data.importers import (
     ActionScale,
     ImportConfig,
     export_dataset,
     import_log,
     read_record,
 )
-from goalsight.data.logs.resample import resample, step_edges
-from goalsight.data.logs.source import Rows
+from goalsight.data.importers.resample import resample, step_edges
+from goalsight.data.importers.source import Rows
 from goalsight.errors import DatasetError, OutputError, UserError
 
 Writers = dict[str, Callable[..., Path]]

@@ -15,7 +15,7 @@ from goalsight.errors import DatasetError
 
 Array = NDArray[np.float64]
 Frame = NDArray[Any]
-"""A picture as the log has it; `goalsight.data.logs.pictures.to_rgb` makes it one of ours."""
+"""A picture as the log has it; `goalsight.data.importers.pictures.to_rgb` makes it one of ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
