@@ -22,7 +22,7 @@ from goalsight.data.importers import (
     import_log,
     read_record,
 )
-from goalsight.data.importers.resample import resample, step_edges
+from goalsight.data.importers.importing import resample, step_edges
 from goalsight.data.importers.source import Rows
 from goalsight.errors import DatasetError, OutputError, UserError
 

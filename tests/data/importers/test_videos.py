@@ -23,7 +23,7 @@ from tests.data.importers.field import (
 
 from goalsight.data import open_dataset, validate
 from goalsight.data.importers import ImportConfig, export_dataset, import_log, open_log
-from goalsight.data.importers.videos import pick_frames, video_facts
+from goalsight.data.importers.pictures import pick_frames, video_facts
 from goalsight.data.video import read_frames_at, read_video
 from goalsight.errors import DatasetError
 

@@ -5,12 +5,10 @@ LeRobot v3 with its episode and feature names and its actions in their own units
 a simulator.
 """
 
-from goalsight.data.importers.config import ImportConfig
 from goalsight.data.importers.exporting import ExportSummary, export_dataset
-from goalsight.data.importers.importing import ImportSummary, import_log
+from goalsight.data.importers.importing import ImportConfig, ImportSummary, import_log
 from goalsight.data.importers.opening import FORMATS, open_log
-from goalsight.data.importers.record import ImportRecord, read_record
-from goalsight.data.importers.scale import ActionScale
+from goalsight.data.importers.record import ActionScale, ImportRecord, read_record
 from goalsight.data.importers.source import Keys
 
 __all__ = [

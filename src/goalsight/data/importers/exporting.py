@@ -16,10 +16,8 @@ from goalsight.data import format as layout
 from goalsight.data.dataset import Dataset
 from goalsight.data.format import Episode
 from goalsight.data.frames import decode_episode, read_frames
-from goalsight.data.importers.lerobot import EXPORTED
-from goalsight.data.importers.lerobot_index import NAME
-from goalsight.data.importers.record import ImportRecord, read_record
-from goalsight.data.importers.scale import ActionScale
+from goalsight.data.importers.lerobot import EXPORTED, NAME
+from goalsight.data.importers.record import ActionScale, ImportRecord, read_record
 from goalsight.data.writer import (
     compute_stats,
     describe,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from goalsight.data.importers.pictures import pick_frames, video_facts
 from goalsight.data.importers.source import (
     Frame,
     Keys,
@@ -20,7 +21,6 @@ from goalsight.data.importers.source import (
     require_keys,
     split_keys,
 )
-from goalsight.data.importers.videos import pick_frames, video_facts
 from goalsight.errors import DatasetError
 
 TIME = "timestamp"
