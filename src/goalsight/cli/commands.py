@@ -61,8 +61,8 @@ COMMANDS: dict[str, Command] = {
         _command("data validate", "say what is wrong with a dataset; write its good episodes anew"),
         _command("data report", "say whether a dataset supports planning"),
         _command("data merge", "make one dataset out of several"),
-        _command("data import", "make a dataset out of logs you have", "import_", module="logs"),
-        _command("data export", "write a dataset as plain LeRobot v3", module="logs"),
+        _command("data import", "make a dataset out of logs you have", "import_"),
+        _command("data export", "write a dataset as plain LeRobot v3"),
         _command(
             "pretrain",
             "pretrain a video encoder on a dataset's videos, as V-JEPA does",
