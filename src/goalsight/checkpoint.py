@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from goalsight import __version__
+from goalsight.devices import resolve_device
 from goalsight.errors import CheckpointError, OutputError, UserError
 from goalsight.io import (
     json_text,
@@ -107,18 +108,18 @@ def save_checkpoint(folder: str | Path, model: Model, card: Mapping[str, Any]) -
         remove_folder(beside)
 
 
-def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
+def load_checkpoint(folder: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
     """Read a world model and check it against its card.
 
     Args:
         folder: of the checkpoint.
-        device: where the model goes.
+        device: where the model goes; `auto` for a GPU where there is one.
 
     Raises:
         CheckpointError: if a file is missing, damaged or replaced, or holds something else.
         UserError: if PyTorch cannot use the device here.
     """
-    model, card = _load(folder, device)
+    model, card = _load(Path(folder), device)
     if not isinstance(model, WorldModel):
         raise CheckpointError(
             f"{folder} holds a video encoder, which cannot plan; train a world model on it with "
@@ -145,6 +146,7 @@ def load_video_encoder(
 
 def _load(folder: Path, device: torch.device | str) -> tuple[Model, dict[str, Any]]:
     """What a checkpoint holds, and its card."""
+    device = resolve_device(str(device))
     _check_device(device)
     if not folder.is_dir() and _set_aside(folder).is_dir():
         folder = _set_aside(folder)  # the writer was killed between its two renames

@@ -28,7 +28,7 @@ SHARED = (
 """What datasets must agree in to be one: the robot, its clock, and how it is seen."""
 
 
-def merge(datasets: Sequence[Dataset], out: Path, progress: Progress = silent) -> None:
+def merge(datasets: Sequence[Dataset], out: str | Path, progress: Progress = silent) -> None:
     """Write one dataset with the episodes of several, one dataset after another.
 
     Simulator truth is kept where all have it. Every episode remembers its environment and its
@@ -44,6 +44,7 @@ def merge(datasets: Sequence[Dataset], out: Path, progress: Progress = silent) -
         OutputError: if there is something in `out` already, or another process is merging there.
         OSError: if there is no room.
     """
+    out = Path(out)
     check_free(out)
     shared = merged_provenance(datasets)
     total = sum(len(dataset.records) for dataset in datasets)

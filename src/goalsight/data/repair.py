@@ -133,7 +133,7 @@ def _wrong_layout(dataset: Dataset) -> Iterator[str]:
 
 
 def write_good(
-    path: Path, out: Path, problems: Sequence[Problem], progress: Progress = silent
+    path: str | Path, out: str | Path, problems: Sequence[Problem], progress: Progress = silent
 ) -> None:
     """Write the sound episodes of a dataset, which may be damaged, as a dataset of their own.
 
@@ -151,6 +151,7 @@ def write_good(
         OutputError: if there is something in `out` already.
         OSError: if there is no room.
     """
+    path, out = Path(path), Path(out)
     check_free(out)
     dataset, log = open_damaged(path).dataset, read_record(path)
     bad = set(bad_episodes(problems))

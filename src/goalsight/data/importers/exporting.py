@@ -45,7 +45,7 @@ class ExportSummary:
     """Feature that holds the frames."""
 
 
-def export_dataset(dataset: Dataset, out: Path, progress: Progress = silent) -> ExportSummary:
+def export_dataset(dataset: Dataset, out: str | Path, progress: Progress = silent) -> ExportSummary:
     """Write a dataset as LeRobot v3 with its actions in the units they were recorded in.
 
     Everything is written beside and renamed in the end, so that `out` is whole or not there.
@@ -60,6 +60,7 @@ def export_dataset(dataset: Dataset, out: Path, progress: Progress = silent) -> 
         DatasetError: if the dataset is damaged.
         OSError: if it cannot be written.
     """
+    out = Path(out)
     check_free(out)
     names = _Names.of(dataset)
     with new_folder(out) as beside:
