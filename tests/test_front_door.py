@@ -17,7 +17,7 @@ from goalsight.clip import Clip
 from goalsight.data.collect import CollectSummary
 from goalsight.errors import OutputError, UserError
 
-LATER = {"Policy", "evaluate", "register", "train_head"}
+LATER = {"Policy", "evaluate"}
 """Named already; made by what lands next."""
 FAKE = "fake_env:Fake/Square-v0"
 sys.path.insert(0, str(Path(__file__).parent / "data"))  # where the fake environment lives

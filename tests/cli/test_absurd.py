@@ -93,6 +93,8 @@ def test_an_absurd_value_is_one_short_line(refused: Refused, argv: list[str], sa
         ([*TRAIN, "--objectiv.sigreg", "1"], "'--objective.sigreg'"),
         ([*TRAIN, "--trainer.max-stepz", "1"], "'--trainer.max-steps'"),
         ([*COLLECT, "--mix", "covver"], "'cover'"),
+        ([*TRAIN, "--config", "tyni"], "'tiny'"),
+        (["pretrain", "--config=smal", "--data", "DATA", "--out", "OUT"], "'small'"),
         ([*COLLECT, "--video", "h265"], "'h264'"),
         ([*COLLECT, "--env", "Goalsight/Psh-v0"], "'Goalsight/Push-v0'"),
         ([*PLAN, "--checkpoint", "push-tny"], "'push-tiny'"),

@@ -275,10 +275,9 @@ def test_lists_are_typed_with_commas_or_with_the_flag_again(
     monkeypatch.setitem(COMMANDS, "gather", command)
     comma = tmp_path / "a,b"
     comma.mkdir()
-    for argv in (
-        ["--data", "x,y", "--rows", "a,b", "--settings", "p=1,q=2"],
-        "--data x --data=y --rows a --rows=b --settings p=1 --settings q=2".split(),
-    ):  # fmt: skip
+    again = ["--data", "x", "--data=y", "--rows", "a", "--rows=b"]
+    again += ["--settings", "p=1", "--settings", "q=2"]
+    for argv in (["--data", "x,y", "--rows", "a,b", "--settings", "p=1,q=2"], again):
         assert run("gather", *argv, "--json")[0] == 0
         expected = {"data": [Path("x"), Path("y")], "rows": "a,b", "settings": "p=1,q=2"}
         assert CALLS.pop() == {**expected, "json": True}

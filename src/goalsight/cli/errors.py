@@ -58,7 +58,9 @@ def _shortened(word: str) -> str:
 
 def close_to(typed: str, known: Iterable[str]) -> str:
     """`, did you mean ...?` where something known is spelled much like it; else nothing."""
-    close = get_close_matches(typed, list(known), n=1, cutoff=0.6)
+    names = list(known)
+    close = get_close_matches(typed, names, n=1, cutoff=0.6)
+    close += [name for name in names if sorted(name) == sorted(typed)]  # letters changed places
     return f", did you mean {close[0]!r}?" if close else ""
 
 

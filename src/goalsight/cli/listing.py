@@ -20,7 +20,7 @@ Kind = Literal[
 SECTIONS: dict[str, tuple[str, str]] = {
     "--model": ("goalsight.models", "WorldModelConfig"),
     "--objective": ("goalsight.training.objective", "ObjectiveConfig"),
-    "--optimiser": ("goalsight.training.schedule", "OptimiserConfig"),
+    "--optimiser": ("goalsight.training.module", "OptimiserConfig"),
     "--windows": ("goalsight.training.data", "WindowsConfig"),
     "--actor": ("goalsight.training.actor", "ActorConfig"),
     "mix": ("goalsight.data.collect", "PolicyMix"),
