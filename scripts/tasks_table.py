@@ -21,7 +21,6 @@ from scripts.results_table import replace_block, start_page
 from goalsight.benchmark import BenchmarkConfig, load_manifest, run_benchmark
 from goalsight.benchmark.make_manifests import SHIFTED, SHIFTED_SEEDS, TASKS
 from goalsight.benchmark.store import RESULTS
-from goalsight.cli.envs import HEADS, factor_cells, factor_rows
 from goalsight.cli.errors import known_environments
 from goalsight.paths import config_dir
 from goalsight.progress import progress_bar

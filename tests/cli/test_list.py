@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from goalsight.agent.settings import agent_config
+from goalsight.agent.config import agent_config
 from goalsight.checkpoint import find_checkpoint
 from goalsight.cli.commands import COMMANDS
 from goalsight.cli.completion import arguments, command_tree
@@ -66,8 +66,8 @@ def test_every_setting_of_an_agent_is_understood_with_its_default() -> None:
     for entry in settings():
         if entry.name.startswith((*SECTIONS, "mix")) or not entry.default:
             continue
-        planner = entry.about.rpartition("Of planner=")[2].rstrip(".")
-        beside = f"planner={planner}," if "Of planner=" in entry.about else ""
+        planner = entry.about.rpartition("Of planner.kind=")[2].rstrip(".")
+        beside = f"planner.kind={planner}," if "Of planner.kind=" in entry.about else ""
         agent_config(f"{beside}{entry.name}={entry.default}")
 
 

@@ -196,8 +196,7 @@ def settings() -> Iterator[Entry]:
 
 def _of_agents() -> Iterator[Entry]:
     """Settings of agents, `--settings NAME=VALUE`; one that few planners have names the first."""
-    from goalsight.agent.config import AgentConfig
-    from goalsight.agent.settings import settable
+    from goalsight.agent.config import KIND, AgentConfig, settable
     from goalsight_planners import PLANNERS
 
     listed: set[tuple[str, ...]] = set()
@@ -209,10 +208,10 @@ def _of_agents() -> Iterator[Entry]:
             owner: Any = agent
             for part in setting.path[:-1]:
                 owner = getattr(owner, part)
-            name, about = setting.path[-1], meanings(type(owner)).get(setting.path[-1], "")
+            about = meanings(type(owner)).get(setting.path[-1], "")
             if planner != next(iter(PLANNERS)):
-                about = f"{about} Of planner={planner}."
-            yield Entry(name, about, _text(setting.default))
+                about = f"{about} Of {KIND}={planner}."
+            yield Entry(setting.name, about, _text(setting.default))
             listed.add(setting.path)
 
 
