@@ -199,6 +199,7 @@ def _of_agents() -> Iterator[Entry]:
     from goalsight.agent.config import KIND, AgentConfig, settable
     from goalsight_planners import PLANNERS
 
+    yield Entry(KIND, f"Which planner searches: {', '.join(PLANNERS)}.", next(iter(PLANNERS)))
     listed: set[tuple[str, ...]] = set()
     for planner, entry in PLANNERS.items():
         agent = AgentConfig(planner=entry.config())
