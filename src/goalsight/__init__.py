@@ -7,7 +7,6 @@ predicted embedding matches that of a goal image:
 
     data = gs.collect("Goalsight/Push-v0", episodes=800, out="runs/data")
     model = gs.train(data, preset="tiny", out="runs/push", max_minutes=5)
-    result = gs.evaluate(model, "push-near", pairs=50)
 
 `import goalsight` is cheap: what needs PyTorch is imported when it is first asked for.
 """
@@ -35,10 +34,8 @@ _HOME = {
     "AgentConfig": "goalsight.agent",
     "Clip": "goalsight.clip",
     "Dataset": "goalsight.data",
-    "Policy": "goalsight.policy",
     "UserError": "goalsight.errors",
     "collect": "goalsight.collecting",
-    "evaluate": "goalsight.benchmark",
     "open_dataset": "goalsight.data",
     "register": "goalsight.registry",
     "train": "goalsight.training.run",
@@ -52,11 +49,9 @@ __all__ = [
     "AgentConfig",
     "Clip",
     "Dataset",
-    "Policy",
     "UserError",
     "__version__",
     "collect",
-    "evaluate",
     "open_dataset",
     "register",
     "train",
