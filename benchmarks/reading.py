@@ -15,8 +15,7 @@ import torch
 import goalsight
 from benchmarks.timing import Measurement, Turn, beside, clocked, in_turns, run, show
 from goalsight.data import Dataset, Windows, open_dataset
-from goalsight.data.episode import Episode
-from goalsight.data.format import Provenance
+from goalsight.data.format import Episode, Provenance
 from goalsight.data.video import Reader, VideoWriter, read_frames_at
 from goalsight.data.writer import DatasetWriter
 from goalsight.errors import UserError

@@ -27,7 +27,7 @@ from types import ModuleType
 from typing import Any
 
 from goalsight.cli.commands import COMMANDS
-from goalsight.cli.factors import HEADS, factor_cells, factor_rows
+from goalsight.cli.envs import HEADS, factor_cells, factor_rows
 from goalsight.cli.main import main as run_command
 
 PACKAGES = ("goalsight", "goalsight_envs", "goalsight_planners")

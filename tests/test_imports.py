@@ -17,7 +17,7 @@ PACKAGES = {
     "goalsight_envs": ROOT / "envs" / "goalsight_envs",
     "goalsight_planners": ROOT / "planners" / "goalsight_planners",
 }
-BASE = {"errors", "paths", "provenance", "io", "progress"}
+BASE = {"errors", "paths", "provenance", "io", "progress", "devices"}
 PURE = {"losses", "masking", "schedules", "energies", "collapse"}
 SHORTHAND = {"BASE": BASE, "PURE": PURE, "nothing": set[str]()}
 

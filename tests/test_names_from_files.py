@@ -14,7 +14,12 @@ import pytest
 import torch
 import yaml
 from tests.benchmark.conftest import written_manifest
-from tests.data.logs.conftest import record, write_lerobot_v3, write_lerobot_v21, write_robomimic
+from tests.data.importers.conftest import (
+    record,
+    write_lerobot_v3,
+    write_lerobot_v21,
+    write_robomimic,
+)
 
 from goalsight.benchmark.manifest import load_manifest, save_manifest
 from goalsight.benchmark.results import film_path
@@ -22,7 +27,7 @@ from goalsight.checkpoint import save_checkpoint
 from goalsight.cli.compare import read_comparison
 from goalsight.cli.main import main
 from goalsight.data.collect import CollectConfig, collect
-from goalsight.data.logs import ImportConfig, import_log
+from goalsight.data.importers import ImportConfig, import_log
 from goalsight.errors import DatasetError, ManifestError, OutputError, UserError
 from goalsight.io import read_json, replace_json, seal
 from goalsight.models import WorldModel, WorldModelConfig
@@ -101,7 +106,7 @@ def test_an_export_writes_no_video_where_a_features_name_points(
     out = tmp_path / "home" / "mine"
     import_log(ImportConfig(source=source, out=out))
     path = out / "meta/goalsight_import.json"
-    from goalsight.data.logs.record import ImportRecord
+    from goalsight.data.importers.record import ImportRecord
 
     said = ImportRecord.from_json(read_json(path), path)
     replace_json(path, replace(said, camera="../../../evil").to_json())

@@ -1,8 +1,14 @@
 """Show the arm a picture; it plans how to get there.
 
 goalsight learns a world model from robot-arm rollouts and searches it for the actions whose
-predicted embedding matches that of a goal image. `import goalsight` is cheap: what needs PyTorch
-is imported when it is first asked for.
+predicted embedding matches that of a goal image:
+
+    import goalsight as gs
+
+    data = gs.collect("Goalsight/Push-v0", episodes=800, out="runs/data")
+    model = gs.train(data, preset="tiny", out="runs/push", max_minutes=5)
+
+`import goalsight` is cheap: what needs PyTorch is imported when it is first asked for.
 """
 
 from __future__ import annotations
@@ -13,7 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from goalsight.agent import Agent, AgentConfig
     from goalsight.clip import Clip
-    from goalsight.data import open_dataset
+    from goalsight.collecting import collect
+    from goalsight.data import Dataset, open_dataset
     from goalsight.errors import UserError
     from goalsight.evaluation import evaluate
     from goalsight.policy import Policy
@@ -24,27 +31,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Agent",
-    "AgentConfig",
-    "Clip",
-    "Policy",
-    "UserError",
-    "__version__",
-    "evaluate",
-    "open_dataset",
-    "register",
-    "train",
-    "train_head",
-    "wrap",
-]
-
 _HOME = {
     "Agent": "goalsight.agent",
     "AgentConfig": "goalsight.agent",
     "Clip": "goalsight.clip",
+    "Dataset": "goalsight.data",
     "Policy": "goalsight.policy",
     "UserError": "goalsight.errors",
+    "collect": "goalsight.collecting",
     "evaluate": "goalsight.evaluation",
     "open_dataset": "goalsight.data",
     "register": "goalsight.registry",
@@ -52,6 +46,24 @@ _HOME = {
     "train_head": "goalsight.training.heads",
     "wrap": "goalsight_envs.foreign",
 }
+"""Module of every public name."""
+
+__all__ = [
+    "Agent",
+    "AgentConfig",
+    "Clip",
+    "Dataset",
+    "Policy",
+    "UserError",
+    "__version__",
+    "collect",
+    "evaluate",
+    "open_dataset",
+    "register",
+    "train",
+    "train_head",
+    "wrap",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from goalsight import __version__
+from goalsight.devices import resolve_device
 from goalsight.errors import CheckpointError, OutputError, UserError
 from goalsight.io import (
     json_text,
@@ -107,18 +108,18 @@ def save_checkpoint(folder: str | Path, model: Model, card: Mapping[str, Any]) -
         remove_folder(beside)
 
 
-def load_checkpoint(folder: Path, device: torch.device | str = "cpu") -> Checkpoint:
+def load_checkpoint(folder: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
     """Read a world model and check it against its card.
 
     Args:
         folder: of the checkpoint.
-        device: where the model goes.
+        device: where the model goes; `auto` for a GPU where there is one.
 
     Raises:
         CheckpointError: if a file is missing, damaged or replaced, or holds something else.
         UserError: if PyTorch cannot use the device here.
     """
-    model, card = _load(folder, device)
+    model, card = _load(Path(folder), device)
     if not isinstance(model, WorldModel):
         raise CheckpointError(
             f"{folder} holds a video encoder, which cannot plan; train a world model on it with "
@@ -145,6 +146,7 @@ def load_video_encoder(
 
 def _load(folder: Path, device: torch.device | str) -> tuple[Model, dict[str, Any]]:
     """What a checkpoint holds, and its card."""
+    device = resolve_device(str(device))
     _check_device(device)
     if not folder.is_dir() and _set_aside(folder).is_dir():
         folder = _set_aside(folder)  # the writer was killed between its two renames
@@ -189,10 +191,10 @@ def find_checkpoint(name_or_path: str | Path) -> Path:
             f"no checkpoint in {path} ({CARD} is missing); give the folder that goalsight train "
             "wrote"
         )
-    shipped = _shipped()
-    if str(name_or_path) in shipped:
-        return shipped[str(name_or_path)]
-    known = f"one of {', '.join(shipped)}" if shipped else "none ships with this version"
+    known_here = shipped()
+    if str(name_or_path) in known_here:
+        return known_here[str(name_or_path)]
+    known = f"one of {', '.join(known_here)}" if known_here else "none ships with this version"
     raise CheckpointError(
         f"no checkpoint {str(name_or_path)!r}: there is no such folder, and no such name ({known})"
     )
@@ -207,7 +209,7 @@ def _check_device(device: torch.device | str) -> None:
         raise UserError(f"device {str(device)!r} cannot be used here: {reason}") from None
 
 
-def _shipped() -> dict[str, Path]:
+def shipped() -> dict[str, Path]:
     """Checkpoints that ship with goalsight, by name."""
     root = repository()
     home = (config_dir().parent if root is None else root) / "checkpoints"

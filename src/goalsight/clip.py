@@ -59,6 +59,16 @@ class Clip:
                 f"got proprio {tuple(self.proprio.shape)}"
             )
 
+    def __getitem__(self, index: int) -> Clip:
+        """One of a batch, without its first axis.
+
+        Raises:
+            IndexError: if there is no such one, or no batch axis.
+        """
+        if not self.batch_shape:
+            raise IndexError("this clip has no batch axis")
+        return Clip(self.frames[index], self.actions[index], self.proprio[index])
+
     @property
     def batch_shape(self) -> torch.Size:
         """Leading axes shared by all fields."""

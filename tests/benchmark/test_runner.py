@@ -138,7 +138,7 @@ def test_the_command_prints_the_table_and_where_the_report_is(
         (["--rows", "agent"], "an agent needs a checkpoint: add --checkpoint DIR"),
         (["--rows", "zero,dance"], "unknown row 'dance'; there are: random, zero, expert, oracl"),
         (["--rows", "zero", "--seed", "7"], "holds a run with seed 0, this one has 7"),
-        (["--rows", "zero", "--manifest", "push-naer"], "no manifest 'push-naer'; give a JSON fil"),
+        (["--rows", "zero", "--manifest", "push-naer"], "'push-naer', did you mean 'push-near'?"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line(

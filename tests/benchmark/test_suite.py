@@ -249,7 +249,7 @@ def test_a_model_plays_where_its_actions_fit_and_the_table_says_where_not(
     ("more", "message"),
     [
         (["--manifest", "reach-near"], "give one of --manifest NAME, --suite NAME, or --env ID"),
-        (["--suite", "croe"], "no suite 'croe'; give a YAML file or one of: core, dev, full, ood"),
+        (["--suite", "croe"], "no suite 'croe', did you mean 'core'? give a YAML file or one of: "),
         (["--shard", "4/3"], "shard must be 1/N to N/N, got 4/3"),
         (["--seed", "3"], "holds a run with seed 0, this one has 3; choose another --out"),
     ],

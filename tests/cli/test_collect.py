@@ -105,7 +105,7 @@ def test_a_mix_of_ones_own_is_collected_and_told(
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--mix", "covver"], "no mix 'covver'; there are: branches, cover,"),
+        (["--mix", "covver"], "no mix 'covver', did you mean 'cover'? there are: branches,"),
         (["--mix", "cover", "--policy", "random"], "give a policy or a mix, not both"),
     ],
 )

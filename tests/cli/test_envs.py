@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from goalsight.cli import env_pictures
-from goalsight.cli.env_pictures import short_name, write_pictures
-from goalsight.cli.factors import factor_cells, read_factors
+from goalsight.cli import envs
+from goalsight.cli.envs import factor_cells, short_name, write_pictures
 from goalsight.cli.main import main
+from goalsight.collecting import read_factors
 from goalsight_envs.factors import FACTORS, LEVELS
 
 
@@ -33,7 +33,7 @@ def test_factors_are_listed_with_units_levels_and_tasks(capsys: pytest.CaptureFi
 def test_a_sheet_has_a_picture_for_every_seed_and_level(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(env_pictures, "SEEDS", 2)
+    monkeypatch.setattr(envs, "SEEDS", 2)
     (path,) = write_pictures(tmp_path / "sheets", ["Goalsight/PickPlace-v0"], 32)
     assert path.name == "pick-place.png"
     with Image.open(path) as picture:

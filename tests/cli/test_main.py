@@ -247,3 +247,40 @@ def test_the_installed_program_answers_at_once_and_quietly(tmp_path: Path) -> No
     assert done.returncode == 2
     assert done.stderr.startswith("goalsight: error: no command 'nonsense'")
     assert "Traceback" not in done.stderr
+
+
+def gather(
+    *, data: list[Path] | None = None, rows: str = "", settings: str = "", json: bool = False
+) -> int:
+    """Take lists.
+
+    Args:
+        data: folders.
+        rows: names.
+        settings: pairs.
+        json: print JSON.
+
+    Example:
+        goalsight gather --rows a,b
+    """
+    CALLS.append({"data": data, "rows": rows, "settings": settings, "json": json})
+    return 0
+
+
+def test_lists_are_typed_with_commas_or_with_the_flag_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sys.modules["toy_command"].gather = gather  # type: ignore[attr-defined]
+    command = Command(name="gather", module="toy_command", function="gather", summary="lists")
+    monkeypatch.setitem(COMMANDS, "gather", command)
+    comma = tmp_path / "a,b"
+    comma.mkdir()
+    again = ["--data", "x", "--data=y", "--rows", "a", "--rows=b"]
+    again += ["--settings", "p=1", "--settings", "q=2"]
+    for argv in (["--data", "x,y", "--rows", "a,b", "--settings", "p=1,q=2"], again):
+        assert run("gather", *argv, "--json")[0] == 0
+        expected = {"data": [Path("x"), Path("y")], "rows": "a,b", "settings": "p=1,q=2"}
+        assert CALLS.pop() == {**expected, "json": True}
+    assert run("gather", "--data", str(comma))[0] == 0
+    assert CALLS.pop()["data"] == [comma]
+    assert "expected one argument" in refused(run("gather", "--rows", "--json"))

@@ -332,7 +332,7 @@ def test_an_out_that_holds_something_else_is_refused_untouched(plan: Plan, tmp_p
 def test_numbers_out_of_range_are_refused(plan: Plan, tmp_path: Path) -> None:
     assert "--steps must be at least 1, got 0" in refused(plan("--steps", "0"))
     assert "--steps" in refused(plan("--steps", "many"))
-    assert "--seed must be 0 or more, got -1" in refused(plan("--seed", "-1"))
+    assert "--seed must be at least 0, got -1" in refused(plan("--seed", "-1"))
     line = refused(plan("--device", "abacus"))
     assert "device 'abacus' cannot be used here: Expected one of cpu, cuda" in line
     assert not (tmp_path / "out").exists()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from goalsight.data import FrameCache, open_dataset
-from goalsight.data.cache import decode_episode
+from goalsight.data.frames import decode_episode
 from goalsight.data.video import Reader, VideoWriter, read_video
 from goalsight.errors import DatasetError
 

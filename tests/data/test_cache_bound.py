@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from goalsight.data import FrameCache, Windows, open_dataset
-from goalsight.data.cache import decode_episode
+from goalsight.data.frames import decode_episode
 from goalsight.data.video import Reader, read_frames_at
 from goalsight.errors import DatasetError
 

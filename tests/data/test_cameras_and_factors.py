@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from goalsight.data import FrameCache, Windows, open_dataset, validate
-from goalsight.data.cache import decode_episode
 from goalsight.data.collect import CollectConfig, collect, load_mix
-from goalsight.data.merging import write_good
+from goalsight.data.frames import decode_episode
+from goalsight.data.repair import write_good
 from goalsight.errors import DatasetError, OutputError, UserError
 
 WRIST = "observation.images.wrist"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from goalsight.data import open_dataset, validate
 from goalsight.data.collect import CollectConfig, collect
 from goalsight.data.collect.policies import hindsight
-from goalsight.data.goals import read_goal
+from goalsight.data.dataset import read_goal
 from goalsight.errors import DatasetError, OutputError, UserError
 from goalsight.policy import PolicyFactory
 

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from goalsight.cli.main import main
-from goalsight.data import merging, open_dataset, validate
-from goalsight.data.cache import decode_episode
+from goalsight.data import open_dataset, repair, validate
 from goalsight.data.collect import CollectConfig, collect
-from goalsight.data.merging import write_good
-from goalsight.data.moving import moved
-from goalsight.data.record import EpisodeRecord
+from goalsight.data.format import EpisodeRecord
+from goalsight.data.frames import decode_episode
+from goalsight.data.merge import moved
+from goalsight.data.repair import write_good
 from goalsight.errors import DatasetError, OutputError
 
 MakeConfig = Callable[..., CollectConfig]
@@ -102,7 +102,7 @@ def test_a_kill_leaves_nothing_and_the_next_run_is_whole(
         return moved(dataset, episode, *rest)
 
     with monkeypatch.context() as patched:
-        patched.setattr(merging, "moved", kill)
+        patched.setattr(repair, "moved", kill)
         with pytest.raises(Killed):
             write_good(video_dataset, tmp_path / "good", problems)
     assert not (tmp_path / "good").exists()

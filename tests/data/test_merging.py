@@ -10,10 +10,11 @@ import pytest
 
 from goalsight.cli.main import main
 from goalsight.data import open_dataset, validate
-from goalsight.data.cache import decode_episode
 from goalsight.data.collect import CollectConfig, collect
 from goalsight.data.dataset import Dataset
-from goalsight.data.merging import merge, merged_provenance, write_good
+from goalsight.data.frames import decode_episode
+from goalsight.data.merge import merge, merged_provenance
+from goalsight.data.repair import write_good
 from goalsight.data.validation import Problem
 from goalsight.errors import DatasetError, OutputError, UserError
 

@@ -10,7 +10,7 @@ import pytest
 
 from goalsight.data import open_dataset, validate
 from goalsight.data.collect import CollectConfig, collect
-from goalsight.data.merging import merge
+from goalsight.data.merge import merge
 from goalsight.errors import OutputError
 from goalsight.io import new_folder, sha256_of
 
@@ -19,7 +19,7 @@ PROGRAM = """
 import sys, time
 from pathlib import Path
 from goalsight.cli.main import main
-import goalsight.data.merging  # what takes long is over before the two set off
+import goalsight.data.merge  # what takes long is over before the two set off
 print("ready", flush=True)
 sys.stdin.readline()
 sys.exit(main(sys.argv[1:]))

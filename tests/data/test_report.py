@@ -16,9 +16,8 @@ from goalsight.cli.main import main
 from goalsight.data import open_dataset
 from goalsight.data.collect import CollectConfig, PolicyMix, collect
 from goalsight.data.report import judge, measure, write_page
-from goalsight.data.report.measures import Measures, Movable, coverage
-from goalsight.data.report.predictability import predictability
-from goalsight.data.report.strips import choose
+from goalsight.data.report.measures import Measures, Movable, coverage, predictability
+from goalsight.data.report.page import choose
 from goalsight.data.report.verdict import unknown
 from goalsight.errors import OutputError
 

@@ -72,7 +72,10 @@ def test_fast_render_says_what_it_gains_and_is_kept_with_the_data(tmp_path: Path
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--env", "toy_env:Toy/Dt-v0"], "no environment 'toy_env:Toy/Dt-v0'; there are: "),
+        (
+            ["--env", "toy_env:Toy/Dt-v0"],
+            "no environment 'toy_env:Toy/Dt-v0', did you mean 'Toy/Dot-v0'? there are: ",
+        ),
         (["--env", "nowhere:Toy/Dot-v0"], "no module 'nowhere'"),
         (["--env", "CartPole-v1"], "this environment has Discrete(2)"),
         (["--env", f"{DOT},camera=x"], "camera and distance need a MuJoCo model"),

@@ -15,8 +15,8 @@ import pytest
 from benchmarks.reading import synthetic_dataset
 from goalsight.cli.main import main
 from goalsight.data import open_dataset
-from goalsight.data.cache import decode_episode
-from goalsight.data.logs import read_record
+from goalsight.data.frames import decode_episode
+from goalsight.data.importers import read_record
 
 pytestmark = pytest.mark.lerobot
 LENGTHS, FPS, SIZE = (30, 24, 36), 30, (72, 96)

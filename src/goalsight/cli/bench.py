@@ -28,7 +28,7 @@ def bench(
     shard: str = "",
     ray: str = "",
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     settings: str = "",
     memory: Path | None = None,
     player: str = "",
@@ -56,7 +56,7 @@ def bench(
         shard: Part of the pairs to play, such as 2/3; the last of all writes the table.
         ray: Let a Ray cluster play: its address, such as auto; local starts one on this machine.
         seed: Of every random choice the rows make.
-        device: Torch device the agent plans on.
+        device: PyTorch device the agent plans on; auto is a GPU where there is one.
         settings: Of the agent where they differ from the checkpoint's own, such as samples=100.
         memory: File of `goalsight memory build`: the agent aims at sub-goals on recorded segments.
         player: module:function of yours that makes the row player, with the two

@@ -1,26 +1,22 @@
-"""`goalsight collect`: roll a policy out and write a LeRobot v3 dataset."""
+"""`goalsight collect`: the command line of `goalsight.collect`."""
 
 from __future__ import annotations
 
 import json as jsonlib
+import statistics
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from goalsight.cli.factors import read_factors
 from goalsight.errors import UserError
-from goalsight.policy import AgentPolicy, Policy, PolicyFactory
-from goalsight.provenance import cores
 
 if TYPE_CHECKING:
-    from goalsight.agent import Agent
-    from goalsight.data.collect import CollectConfig, CollectSummary
+    from goalsight.data.collect import CollectSummary
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C."""
+PICTURES = 20
+"""Pictures that are timed."""
 
 
 def collect(
@@ -30,10 +26,10 @@ def collect(
     out: Path,
     policy: str = "play",
     mix: str | None = None,
-    checkpoint: str = "",
+    checkpoint: str | None = None,
     settings: str = "",
     memory: Path | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     workers: int | None = None,
     seed: int = 0,
     size: int = 64,
@@ -58,7 +54,7 @@ def collect(
         checkpoint: Of the agent: a checkpoint, a training run, or a shipped name.
         settings: Of the agent where they differ from the checkpoint's own, such as samples=100.
         memory: Of the agent: file of `goalsight memory build` to take sub-goals from.
-        device: Torch device the agent plans on.
+        device: PyTorch device the agent plans on; auto is a GPU where there is one.
         workers: Processes that roll out; one per core by default.
         seed: Of everything random.
         size: Height and width of the frames [pixels].
@@ -71,7 +67,7 @@ def collect(
         json: Print the summary as JSON.
 
     Returns:
-        Exit status: 0, or 130 if it was interrupted.
+        Exit status: 0. After Ctrl-C it is 130.
 
     Raises:
         UserError: if an argument is out of its range.
@@ -81,130 +77,29 @@ def collect(
         goalsight collect --env Goalsight/Push-v0 --episodes 100 --out runs/own \
           --policy agent --checkpoint runs/push
     """
-    from goalsight.data.collect import CollectConfig, load_mix
+    from goalsight.collecting import collect as run
 
-    with _said_in_a_line():
-        config = CollectConfig(
-            env=_faster(env, size) if fast_render else env, episodes=episodes, out=out, seed=seed,
-            policy=policy, workers=cores() if workers is None else workers, steps=steps, size=size,
-            mix=load_mix(mix) if mix else None, video=video, cameras=_split(cameras),
-            factors=read_factors(factors), redraw=redraw,
-        )  # fmt: skip
-    factory = _factory(config, checkpoint, settings, memory, device)
-    return _run(config, factory, json)
-
-
-def _run(config: CollectConfig, factory: PolicyFactory | None, json: bool) -> int:
-    """Collect and print what was done; the exit status."""
-    from goalsight.data.collect import collect as run
-    from goalsight.progress import progress_bar
-
-    with progress_bar("Collecting", delay_s=0) as report:
-        summary = run(config, report, factory)
-    print(jsonlib.dumps(_as_json(summary)) if json else _in_words(summary))
-    if summary.interrupted:
-        print("goalsight: stopped; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
-    return 0
-
-
-@contextmanager
-def _said_in_a_line() -> Iterator[None]:
-    """What a config refuses is the user's to mend."""
-    try:
-        yield
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def _split(names: str) -> tuple[str, ...]:
-    """Names that commas separate."""
-    return tuple(name.strip() for name in names.split(",") if name.strip())
-
-
-def _faster(env: str, size: int) -> str:
-    """The id of an environment that draws faster."""
-    from goalsight.cli.fast_render import faster
-
-    return faster(env, size)
-
-
-def _factory(
-    config: CollectConfig, checkpoint: str, settings: str, memory: Path | None, device: str
-) -> PolicyFactory | None:
-    """The agent that acts, if one shall; its flags make no sense with another policy."""
-    from goalsight.data.collect.config import AGENTS
-
-    if config.policy not in AGENTS:
-        if checkpoint or settings or memory:
-            raise UserError(f"--policy {config.policy} has no checkpoint; add --policy agent")
-        return None
-    if not checkpoint:
-        raise UserError(
-            f"--policy {config.policy} needs --checkpoint, the folder of a training run"
-        )
-    return agent_factory(
-        checkpoint, size=config.size, settings=settings, memory=memory, device=device
+    run(
+        faster(env, size) if fast_render else env,
+        episodes=episodes,
+        out=out,
+        policy=policy,
+        mix=mix,
+        checkpoint=checkpoint,
+        settings=settings,
+        memory=memory,
+        device=device,
+        workers=workers,
+        seed=seed,
+        size=size,
+        steps=steps,
+        video=video,
+        cameras=cameras,
+        factors=factors,
+        redraw=redraw,
+        done=lambda done: print(jsonlib.dumps(_as_json(done)) if json else _in_words(done)),
     )
-
-
-@dataclass(frozen=True)
-class AgentMaker:
-    """Makes the agent of one worker; a few strings that any process can load it from."""
-
-    checkpoint: str
-    settings: str
-    memory: Path | None
-    device: str
-
-    def __call__(self) -> Policy:
-        """The agent, loaded here and kept to one thread: rounding must not depend on the cores."""
-        import torch
-
-        torch.set_num_threads(1)
-        return AgentPolicy(self.load())
-
-    def load(self) -> Agent:
-        """The agent itself."""
-        from goalsight.agent import Agent
-
-        return Agent.load(
-            self.checkpoint, settings=self.settings, device=self.device, memory=self.memory
-        )
-
-
-def agent_factory(
-    checkpoint: str,
-    *,
-    size: int,
-    settings: str = "",
-    memory: Path | None = None,
-    device: str = "cpu",
-) -> PolicyFactory:
-    """An agent that collects, after a look at whether it can.
-
-    Args:
-        checkpoint: as `find_checkpoint` takes it.
-        size: height and width of the frames that are collected [pixels].
-        settings: of the agent where they differ from the checkpoint's own.
-        memory: file of recorded latents to take sub-goals from.
-        device: torch device the agent plans on.
-
-    Raises:
-        CheckpointError: if there is no such checkpoint.
-        UserError: if its model sees pictures of another size, or a setting is unknown.
-    """
-    make = AgentMaker(checkpoint, settings, memory, device)
-    agent = make.load()
-    if agent.image_size != size:
-        raise UserError(
-            f"checkpoint {agent.name} sees pictures of {agent.image_size} pixels, --size is "
-            f"{size}; collect with --size {agent.image_size}"
-        )
-    facts = {"name": agent.name, "sha256": agent.checkpoint_sha256, "settings": settings}
-    if agent.memory_sha256 is not None:
-        facts["memory"] = agent.memory_sha256
-    return PolicyFactory(make=make, facts=facts)
+    return 0
 
 
 def _in_words(summary: CollectSummary) -> str:
@@ -223,3 +118,43 @@ def _in_words(summary: CollectSummary) -> str:
 def _as_json(summary: CollectSummary) -> dict[str, object]:
     rate = round(summary.steps_per_second, 1)
     return {**asdict(summary), "path": str(summary.path), "steps_per_second": rate}
+
+
+def faster(env_id: str, size: int) -> str:
+    """The id with `fast_render` behind it; says on stderr what that gains.
+
+    Args:
+        env_id: of an environment of another package.
+        size: height and width of the pictures [pixels].
+
+    Raises:
+        UserError: if it is one of goalsight's own, which are drawn fast already.
+        WrapError: if it cannot be wrapped.
+    """
+    from goalsight_envs.foreign import add_setting, is_foreign
+
+    if not is_foreign(env_id):
+        raise UserError(f"{env_id} is drawn fast already; leave out --fast-render")
+    fast = add_setting(env_id, "fast_render=true")
+    slow_ms, fast_ms = (picture_ms(name, size) for name in (env_id, fast))
+    print(
+        f"goalsight: a picture takes {fast_ms:.1f} ms instead of {slow_ms:.1f} ms "
+        f"({slow_ms / fast_ms:.1f} times as fast)",
+        file=sys.stderr,
+    )
+    return fast
+
+
+def picture_ms(env_id: str, size: int) -> float:
+    """Median milliseconds of a picture of an environment, after two to warm up."""
+    from goalsight_envs.foreign import wrap
+
+    env = wrap(env_id, size=size, observe_pixels=False, draw_goals=False)
+    env.reset(seed=0)
+    took = []
+    for _ in range(PICTURES + 2):
+        began = time.perf_counter()
+        env.render()
+        took.append(1e3 * (time.perf_counter() - began))
+    env.close()
+    return statistics.median(took[2:])

@@ -24,7 +24,7 @@ def probe(
     blocks: int = 5,
     windows: int = 2000,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> int:
     """Teach a model to read state variables off its latents, for a decoded-state cost.
@@ -43,7 +43,7 @@ def probe(
         blocks: Action blocks to imagine ahead.
         windows: Windows to fit on, and as many held-out ones to judge on; all there are if fewer.
         seed: Of the choice of windows and of the MLP.
-        device: Torch device the model runs on.
+        device: PyTorch device the model runs on; auto is a GPU where there is one.
         json: Print JSON for a machine to read.
 
     Returns:
@@ -88,7 +88,7 @@ def ensemble(
     members: int = 4,
     steps: int = 1500,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Train a few small predictors on a model's latents; where they disagree, it is on its own.
@@ -102,7 +102,7 @@ def ensemble(
         members: Predictors.
         steps: Steps of training.
         seed: Of everything random.
-        device: Torch device to encode on.
+        device: PyTorch device to encode on; auto is a GPU where there is one.
         json: Print the measures as JSON.
 
     Example:
@@ -123,7 +123,7 @@ def ensemble(
     print(f"checkpoint {done.checkpoint}")
 
 
-def begin(checkpoint: str, data: Path, out: Path, device: str = "cpu") -> Subject:
+def begin(checkpoint: str, data: Path, out: Path, device: str = "auto") -> Subject:
     """What every member does first: refuse a bad --out, then open checkpoint and dataset.
 
     Args:

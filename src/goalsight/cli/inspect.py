@@ -27,7 +27,7 @@ def probe(
     windows: int = 1000,
     frames: int = 4000,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Read simulator truth and proprio out of latents, encoded and imagined.
@@ -45,7 +45,7 @@ def probe(
         frames: Training frames to fit the probes on; an error that shrinks with more of them was
             the probe's, not the model's.
         seed: Of the choice of windows and of the MLP probe.
-        device: Torch device the model runs on.
+        device: PyTorch device the model runs on; auto is a GPU where there is one.
         json: Print JSON for a machine to read.
 
     Example:
@@ -69,7 +69,7 @@ def collapse(
     blocks: int = 5,
     windows: int = 1000,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Say how much of the latent space is used: std per dimension, spectrum, effective rank.
@@ -81,7 +81,7 @@ def collapse(
         blocks: Action blocks to imagine ahead; imagined latents are measured at the last.
         windows: Held-out windows to look at; all there are if fewer.
         seed: Of the choice of windows.
-        device: Torch device the model runs on.
+        device: PyTorch device the model runs on; auto is a GPU where there is one.
         json: Print JSON for a machine to read.
 
     Example:
@@ -104,7 +104,7 @@ def drift(
     blocks: int = 10,
     windows: int = 1000,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Measure how far imagination strays, 1 to BLOCKS action blocks ahead, open loop.
@@ -119,7 +119,7 @@ def drift(
         blocks: Action blocks to imagine ahead.
         windows: Held-out windows to look at; all there are if fewer.
         seed: Of the choice of windows.
-        device: Torch device the model runs on.
+        device: PyTorch device the model runs on; auto is a GPU where there is one.
         json: Print JSON for a machine to read.
 
     Example:

@@ -22,7 +22,7 @@ def decode(
     windows: int = 200,
     steps: int = 2000,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Show what a model imagines as pictures, by a decoder trained on its frozen latents.
@@ -38,7 +38,7 @@ def decode(
         windows: Held-out windows to measure; all there are if fewer.
         steps: Training steps of the decoder; 2000 take about two minutes on a processor.
         seed: Of the choice of windows and of the decoder.
-        device: Torch device the model runs on.
+        device: PyTorch device the model runs on; auto is a GPU where there is one.
         json: Print JSON for a machine to read.
 
     Example:

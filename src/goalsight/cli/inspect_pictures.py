@@ -28,7 +28,7 @@ def similarity(
     episode: int | None = None,
     frames: int = 6,
     patch: str | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Show which patches look to the encoder like a given one, in some frames of an episode.
@@ -43,7 +43,7 @@ def similarity(
         frames: Frames of it, evenly spaced.
         patch: Row and column of a patch in the first frame, such as 2,5; by default the one
             that differs most from the empty scene.
-        device: Torch device the model runs on.
+        device: PyTorch device the model runs on; auto is a GPU where there is one.
         json: Print JSON for a machine to read.
 
     Example:
@@ -70,7 +70,7 @@ def energy(
     windows: int = 64,
     grid: int = 15,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Draw the energy landscape over two action axes round the recorded action.
@@ -87,7 +87,7 @@ def energy(
         windows: Recorded moments to look at; all there are if fewer.
         grid: Values an axis is set to, from -1 to 1.
         seed: Of the choice of moments.
-        device: Torch device the model runs on.
+        device: PyTorch device the model runs on; auto is a GPU where there is one.
         json: Print JSON for a machine to read.
 
     Example:
@@ -114,7 +114,7 @@ def surprise(
     violations: str = "teleported,recoloured,frozen",
     pairs: int = 100,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Test whether the model is surprised by what cannot happen: violation of expectation.
@@ -131,7 +131,7 @@ def surprise(
         violations: Which to stage, separated by commas.
         pairs: Matched pairs of each.
         seed: Of everything random.
-        device: Torch device the model runs on.
+        device: PyTorch device the model runs on; auto is a GPU where there is one.
         json: Print JSON for a machine to read.
 
     Example:

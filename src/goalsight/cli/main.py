@@ -20,7 +20,7 @@ usage: goalsight COMMAND [arguments]
 
 {commands}
 
-`goalsight COMMAND --help` explains a command and shows an example.
+`goalsight COMMAND --help` explains a command and shows an example. Lists are typed with commas.
 New here? `goalsight doctor` checks this machine, `goalsight demo` shows everything in minutes."""
 
 
@@ -110,7 +110,7 @@ def _find(argv: list[str]) -> tuple[Command, list[str]] | None:
     group = members(argv[0])
     if not group:
         known = ", ".join(dict.fromkeys(name.split()[0] for name in COMMANDS))
-        raise UserError(f"no command {argv[0]!r}; there are: {known}")
+        raise UserError(f"no command {argv[0]!r}{_member_of(argv[0])} there are: {known}")
     if len(argv) == 1 or argv[1] in {"-h", "--help"}:
         return None
     name = f"{argv[0]} {argv[1]}"
@@ -118,6 +118,12 @@ def _find(argv: list[str]) -> tuple[Command, list[str]] | None:
         known = ", ".join(command.name for command in group)
         raise UserError(f"no command {name!r}; there are: {known}")
     return COMMANDS[name], argv[2:]
+
+
+def _member_of(word: str) -> str:
+    """Where a command is that was typed without its group, such as `merge`."""
+    full = [name for name in COMMANDS if name.endswith(f" {word}")]
+    return f", did you mean `goalsight {full[0]}`?" if len(full) == 1 else ";"
 
 
 def overview() -> str:

@@ -15,7 +15,7 @@ def build(
     every: int = 1,
     index: Literal["auto", "exact", "faiss"] = "auto",
     links: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Encode a dataset's frames once, for an agent to find sub-goals in.
@@ -32,7 +32,7 @@ def build(
             none.
         links: Also look for where episodes come near each other, so that a way to a goal may
             change episodes (`--settings subgoals.jumps=3`); takes minutes above 100000 frames.
-        device: Torch device to encode on.
+        device: PyTorch device to encode on; auto is a GPU where there is one.
         json: Print the summary as JSON.
 
     Example:

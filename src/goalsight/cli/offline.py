@@ -20,7 +20,7 @@ def eval_offline(
     moments: int = 200,
     plans: int = 300,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     json: bool = False,
 ) -> None:
     """Judge a model by held-out logs: no robot, no simulator.
@@ -39,7 +39,7 @@ def eval_offline(
         moments: Held-out moments to plan from and to rank; all there are if fewer.
         plans: Plans that the recorded one is ranked among, itself included.
         seed: Of everything random.
-        device: Torch device the model runs on.
+        device: PyTorch device the model runs on; auto is a GPU where there is one.
         json: Print JSON for a machine to read.
 
     Raises:

@@ -2,26 +2,56 @@
 
 Parameters that may be given by position become positional arguments, keyword-only ones become
 flags. Flags are typed with dashes; `--config FILE` reads the same fields from YAML, and
-`--print_config` writes them.
+`--print_config` writes them. What several values may be given for is typed with commas, or with the
+flag again: `--rows random,expert` is `--rows random --rows expert`.
 """
 
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from argparse import HelpFormatter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any, NoReturn
 
 import docstring_parser
 import jsonargparse
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, Namespace
 
-from goalsight.cli.errors import one_line
+from goalsight.cli.errors import close_to, one_line
 from goalsight.errors import UserError
 
 _SECTIONS = ("Args:", "Example:", "Examples:", "Returns:", "Raises:", "Yields:", "Note:")
+JOINED = frozenset(
+    {"axes", "cameras", "only", "rows", "settings", "skip", "variables", "violations"}
+)
+"""Flags whose text is a list of names; given several times they add up."""
+LONGEST = 4000
+"""Characters of a value at most; what a file system takes."""
+LIMITS: dict[str, tuple[int, int]] = {
+    "seed": (0, 2**32 - 1),
+    "seed_everything": (0, 2**32 - 1),
+    "blocks": (1, 1000),
+    "budget": (1, 1_000_000),
+    "episodes": (1, 10_000_000),
+    "frames": (1, 10_000_000),
+    "goal_blocks": (1, 1000),
+    "grid": (2, 1000),
+    "members": (1, 1000),
+    "moments": (1, 10_000_000),
+    "pairs": (1, 1_000_000),
+    "plans": (1, 1_000_000),
+    "size": (1, 4096),
+    "steps": (1, 10_000_000),
+    "threads": (1, 1024),
+    "window": (1, 1_000_000),
+    "windows": (1, 10_000_000),
+    "workers": (0, 1024),
+}
+"""Least and greatest number of flags by the last word of their name; a command may ask for more."""
 
 
 class UsageError(UserError):
@@ -32,14 +62,32 @@ def usage_error(prog: str, message: object) -> UsageError:
     """An error that speaks of flags and types the way a user types them."""
     line = re.sub(r"<class '([\w.]+)'>|typing\.", r"\1", one_line(message))
     line = re.sub(r'Parser key "([\w.]+)"', lambda found: with_dashes(f"--{found[1]}"), line)
+    if choice := re.search(r"Literal\[(.*?)\].*Got value: (\S+)", line):
+        line += close_to(choice[2], re.findall(r"'([^']*)'", choice[1]))
     return UsageError(f"{line} (see `{prog} --help`)")
 
 
 class _Parser(ArgumentParser):
     """Raises one line instead of printing the usage; writes flags as they are best typed."""
 
+    def parse_args(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        *rest: Any,  # noqa: ANN401
+        **more: Any,  # noqa: ANN401
+    ) -> Namespace:
+        """Parse, and refuse what no command can mean: empty, endless, absurd."""
+        _check_texts(self, list(args or []))
+        parsed: Namespace = super().parse_args(args, *rest, **more)
+        _check_numbers(parsed)
+        return parsed
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise instead of exit."""
+        """Raise instead of exit; an unknown flag comes with the one that was probably meant."""
+        unknown = re.match(r"[Uu]nrecognized arguments: (--[\w.-]+)", message)
+        if unknown:
+            known = [with_dashes(flag) for flag in self._option_string_actions]
+            message += close_to(with_dashes(unknown[1]), known)
         raise usage_error(self.prog, message) from ex
 
     def format_help(self, formatter: HelpFormatter | None = None) -> str:
@@ -54,6 +102,48 @@ class _Formatter(DefaultHelpFormatter):
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "".join(f"{indent}{line}\n" for line in text.splitlines())
+
+
+def _check_texts(parser: ArgumentParser, argv: list[str]) -> None:
+    """Refuse an empty value where one is needed, and one that no file system would take.
+
+    Raises:
+        ValueError: if there is such a value.
+    """
+    flag = ""
+    for word in argv:
+        name, equals, value = word.partition("=") if word.startswith("--") else (flag, "=", word)
+        flag = "" if equals else name
+        if not equals:
+            continue
+        shown = with_dashes(name.rstrip("+")) or "an argument"
+        if len(value) > LONGEST:
+            raise ValueError(f"{shown} has {len(value)} characters, at most {LONGEST} are read")
+        action = parser._option_string_actions.get(name.rstrip("+"))
+        if not value.strip() and (action is None or action.default != ""):
+            raise ValueError(f"{shown} is empty; give a value or leave it out")
+
+
+def _check_numbers(parsed: Namespace) -> None:
+    """Refuse numbers that are no use to any command.
+
+    Raises:
+        ValueError: if there is one.
+    """
+    for name, value in vars(parsed.as_flat()).items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        flag = with_dashes(f"--{name}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{flag} must be a finite number, got {value}")
+        last = name.rpartition(".")[2]
+        if last not in LIMITS or name.startswith("trainer."):
+            continue
+        low, high = LIMITS[last]
+        if value < low:
+            raise ValueError(f"{flag} must be at least {low}, got {value}")
+        if value > high:
+            raise ValueError(f"{flag} must be at most {high}, got {value}")
 
 
 def with_dashes(option: str) -> str:
@@ -114,17 +204,34 @@ def build_parser(prog: str, function: Callable[..., object]) -> ArgumentParser:
 
 
 def _as_known(function: Callable[..., object], argv: list[str]) -> list[str]:
-    """Arguments as the parser knows them; a flag of a list adds to it each time it is given."""
-    lists = {
-        f"--{name}"
-        for name, item in inspect.signature(function).parameters.items()
-        if str(item.annotation).startswith("list[")
-    }
-    known = []
-    for argument in map(with_underscores, argv):
-        flag, equals, value = argument.partition("=")
-        known.append(f"{flag}+{equals}{value}" if flag in lists else argument)
+    """Arguments as the parser knows them; a flag of several values adds to those given before."""
+    parameters = inspect.signature(function).parameters
+    several = [name for name, item in parameters.items() if str(item.annotation)[:5] == "list["]
+    lists = {f"--{name}" for name in several}
+    joined = {f"--{name}" for name in JOINED & set(parameters)} - lists
+    known: list[str] = []
+    place: dict[str, int] = {}
+    words = [with_underscores(word) for word in argv]
+    while words:
+        word = words.pop(0)
+        flag, equals, value = word.partition("=")
+        if flag not in lists | joined or not (equals or (words and not words[0].startswith("--"))):
+            known.append(word)
+            continue
+        value = value if equals else words.pop(0)
+        if flag in lists:
+            known += [f"{flag}+={part}" for part in _parts(value)]
+        elif flag in place and value:
+            known[place[flag]] += f",{value}"
+        else:
+            place[flag] = len(known)
+            known.append(f"{flag}={value}")
     return known
+
+
+def _parts(value: str) -> list[str]:
+    """Values that commas separate; a path that has one in its name stays whole."""
+    return [value] if len(value) > LONGEST or Path(value).exists() else value.split(",")
 
 
 def _positional(function: Callable[..., object]) -> list[str]:
@@ -159,5 +266,9 @@ def parse(
     named: dict[str, Any] = {
         name: ready[name] for name in inspect.signature(function).parameters if name in ready
     }
+    if isinstance(named.get("device"), str):
+        from goalsight.devices import resolve_device
+
+        named["device"] = resolve_device(named["device"])
     positional = [named.pop(str(name)) for name in _positional(function)]
     return positional, named

@@ -70,7 +70,7 @@ def plan(
     seed: int = 0,
     goal: list[Path] | None = None,
     steps: int | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     settings: str = "",
     memory: Path | None = None,
     json: bool = False,
@@ -95,7 +95,7 @@ def plan(
         goal: Picture of the goal; one is drawn from the task if none is given. Give it again for
             the next of several.
         steps: Control steps to act, 50 by default; of a pair, its budget.
-        device: Torch device to plan on.
+        device: PyTorch device to plan on; auto is a GPU where there is one.
         settings: Of the agent where they differ from the checkpoint's own, such as mode=actor.
         memory: File of `goalsight memory build`: the agent aims at sub-goals on recorded segments.
         json: Print plan.json instead of its summary.

@@ -16,8 +16,9 @@ from jsonargparse import Namespace
 from pytorch_lightning import Trainer
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-from goalsight.cli.parsing import _Formatter, _Parser, usage_error, with_underscores
+from goalsight.cli.parsing import LONGEST, _Formatter, _Parser, usage_error, with_underscores
 from goalsight.data import open_dataset
+from goalsight.errors import UserError
 from goalsight.models import WorldModelConfig
 from goalsight.models.mask_predictor import MaskPredictorConfig
 from goalsight.models.video_encoder import VideoEncoderConfig
@@ -422,15 +423,28 @@ def named_config(argv: list[str], folder: str) -> list[str]:
     Args:
         argv: as typed.
         folder: of `configs/`.
+
+    Raises:
+        UserError: if it is neither; lists the names there are.
     """
-    shipped = {path.stem: str(path) for path in (config_dir() / folder).glob("*.yaml")}
+    shipped = {path.stem: str(path) for path in sorted((config_dir() / folder).glob("*.yaml"))}
+
+    def found(name: str) -> str:
+        if not name or len(name) > LONGEST or Path(name).exists() or Path(name).suffix:
+            return name
+        if name not in shipped:
+            raise UserError(
+                f"no preset {name!r}; there are: {', '.join(shipped)}; or give the path of a .yaml"
+            )
+        return shipped[name]
+
     result = list(argv)
     for i, argument in enumerate(argv):
-        flag, _, value = argument.partition("=")
-        if flag == "--config" and value in shipped and not Path(value).exists():
-            result[i] = f"--config={shipped[value]}"
-        elif i > 0 and argv[i - 1] == "--config" and argument in shipped:
-            result[i] = argument if Path(argument).exists() else shipped[argument]
+        flag, equals, value = argument.partition("=")
+        if flag == "--config" and equals:
+            result[i] = f"--config={found(value)}"
+        elif i > 0 and argv[i - 1] == "--config":
+            result[i] = found(argument)
     return result
 
 

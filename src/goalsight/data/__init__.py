@@ -11,10 +11,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from goalsight.data.cache import FrameCache
-    from goalsight.data.dataset import Dataset, open_dataset
+    from goalsight.data.dataset import (
+        Dataset,
+        action_statistics,
+        open_dataset,
+        proprio_statistics,
+        split_episodes,
+    )
     from goalsight.data.format import Provenance
-    from goalsight.data.split import action_statistics, proprio_statistics, split_episodes
+    from goalsight.data.frames import FrameCache
     from goalsight.data.validation import Problem, validate
     from goalsight.data.windows import Windows
 
@@ -33,14 +38,14 @@ __all__ = [
 
 _HOME = {
     "Dataset": "dataset",
-    "FrameCache": "cache",
+    "FrameCache": "frames",
     "Problem": "validation",
     "Provenance": "format",
     "Windows": "windows",
-    "action_statistics": "split",
+    "action_statistics": "dataset",
     "open_dataset": "dataset",
-    "proprio_statistics": "split",
-    "split_episodes": "split",
+    "proprio_statistics": "dataset",
+    "split_episodes": "dataset",
     "validate": "validation",
 }
 

@@ -1,42 +1,87 @@
-"""Open a dataset: read what it says about itself and check that the files are there."""
+"""A dataset on disk: open it, read its columns, split it by episode."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from PIL import Image
 
 from goalsight.data import format as layout
-from goalsight.data.format import Provenance
-from goalsight.data.record import EpisodeRecord
+from goalsight.data.format import EpisodeRecord, Provenance
 from goalsight.errors import DatasetError
-from goalsight.io import sha256
+from goalsight.io import sha256, sha256_of
+from goalsight.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from goalsight.data.windows import Windows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """A committed dataset on disk; cheap to hold, reads no rows and no frames by itself."""
 
     path: Path
     """Its folder."""
-    info: dict[str, Any] = field(repr=False)
+    info: dict[str, Any]
     """`meta/info.json` (LeRobot)."""
-    provenance: Provenance = field(repr=False)
+    provenance: Provenance
     """`meta/goalsight.json`: environment, seed, policy, camera."""
-    records: tuple[EpisodeRecord, ...] = field(repr=False)
+    records: tuple[EpisodeRecord, ...]
     """Length and checksums of every episode."""
-    cache_gb: float | None = field(default=None, repr=False, compare=False)
+    cache_gb: float | None = field(default=None, compare=False)
     """Bound of the decode-once cache [GB, 1e9 bytes]; None for no bound, 0 for no cache. Frames
     that do not fit are decoded each time."""
-    chosen_camera: str = field(default="", repr=False)
+    chosen_camera: str = ""
     """Whose frames are read, see `seen_by`; empty for the main camera's."""
+
+    def __repr__(self) -> str:
+        return f"Dataset({self})"
+
+    def __str__(self) -> str:
+        """What it is, in a line: folder, episodes, frames and their size, environment."""
+        return (
+            f"{self.path}: {len(self.records):,} episodes, {self.total_frames:,} frames of "
+            f"{self.size} px, {self.provenance.env}"
+        )
+
+    def windows(
+        self,
+        frames: int = 4,
+        frameskip: int = 5,
+        *,
+        episodes: Sequence[int] | None = None,
+        size: int | None = None,
+        progress: Progress = silent,
+    ) -> Windows:
+        """What a model trains on, for a PyTorch `DataLoader`; its batches are `Clip`s.
+
+        Args:
+            frames: T, frames of a window.
+            frameskip: K, control steps between two frames.
+            episodes: indices of those to take windows of, each once; all if not given.
+            size: height and width to resize to [pixels]; the dataset's if not given.
+            progress: told how many videos are decoded, which is done once.
+
+        Raises:
+            ValueError: if T or K is below 1.
+            DatasetError: if no episode is long enough, or a file is damaged.
+
+        >>> loader = DataLoader(data.windows(frames=4), batch_size=64)  # doctest: +SKIP
+        """
+        from goalsight.data.windows import Windows
+
+        chosen = range(len(self.records)) if episodes is None else episodes
+        return Windows(self, chosen, frames, frameskip, size, progress=progress)
 
     def seen_by(self, camera: str) -> Dataset:
         """The same dataset with the frames of another camera.
@@ -136,8 +181,6 @@ class Dataset:
 
     def read_episode(self, episode: int, widths: dict[str, int]) -> dict[str, NDArray[Any]]:
         """Read and check columns of one episode; see `columns`."""
-        from goalsight.data.tables import read_table
-
         path = self.path / layout.data_path(episode)
         columns = read_table(path, widths, self.records[episode].length)
         if layout.ACTION in columns:
@@ -269,3 +312,183 @@ def missing_files(dataset: Dataset) -> Iterator[str]:
         ):
             if not (dataset.path / relative).is_file():
                 yield f"{dataset.path / relative} is missing; restore it or collect again"
+
+
+UNREADABLE = (OSError, ValueError, LookupError, ArithmeticError, MemoryError, pa.ArrowException)
+"""What a damaged parquet file may raise: its names, sizes and codes are all read from the file."""
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """A whole parquet file, whatever it holds.
+
+    Raises:
+        DatasetError: if it is missing or cannot be read.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(use_threads=False)
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing; collect the dataset again") from None
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def count_rows(path: Path) -> int:
+    """Rows that a parquet file says it has.
+
+    Raises:
+        DatasetError: if it is missing or cannot be read.
+    """
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> DatasetError:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return DatasetError(f"{path} cannot be read as parquet ({reason})")
+
+
+def read_table(path: Path, widths: Mapping[str, int], length: int) -> dict[str, NDArray[Any]]:
+    """Read columns of one episode's parquet.
+
+    Args:
+        path: parquet file.
+        widths: column names and how many numbers a row of each has.
+        length: rows there must be.
+
+    Returns:
+        (length, width) arrays by name.
+
+    Raises:
+        DatasetError: if the file is missing or unreadable, a column is missing or has another
+            width, rows are missing, or a value is missing or not finite.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            present = set(file.schema_arrow.names)
+            missing = [name for name in widths if name not in present]
+            if missing:
+                raise DatasetError(
+                    f"{path} has no column {missing[0]!r}; it has: {', '.join(sorted(present))}"
+                )
+            table = file.read(columns=list(widths), use_threads=False)
+    except FileNotFoundError:
+        raise DatasetError(f"{path} is missing; collect the dataset again") from None
+    except UNREADABLE as error:
+        raise _unreadable(path, error) from None
+    if table.num_rows != length:
+        raise DatasetError(
+            f"{path} has {table.num_rows} rows where {length} were recorded; it is damaged or not "
+            "the file that was written"
+        )
+    return {
+        name: _to_numpy(table.column(name), width, f"{path}: column {name!r}")
+        for name, width in widths.items()
+    }
+
+
+def _to_numpy(column: pa.ChunkedArray, width: int, what: str) -> NDArray[Any]:
+    """(L, width), checked: right width, nothing missing, everything finite."""
+    if pa.types.is_fixed_size_list(column.type):
+        found = int(column.type.list_size)
+        flat = column.combine_chunks().flatten()
+    elif pa.types.is_nested(column.type):
+        raise DatasetError(f"{what} must be a list of fixed size, got {column.type}")
+    else:
+        found, flat = 1, column.combine_chunks()
+    if isinstance(flat, pa.ChunkedArray):
+        flat = flat.combine_chunks()
+    if found != width:
+        raise DatasetError(f"{what} has {found} numbers a row where {width} were recorded")
+    if column.null_count or flat.null_count:
+        raise DatasetError(f"{what} has missing values")
+    values: NDArray[Any] = flat.to_numpy(zero_copy_only=False).reshape(-1, width)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0, 0])
+        raise DatasetError(f"{what} is not finite in row {row}")
+    return values
+
+
+def read_goal(dataset: Dataset, episode: int) -> NDArray[np.uint8]:
+    """(H, W, 3) the goal image that an episode's policy was shown.
+
+    Raises:
+        DatasetError: if it sought nothing, or the file is missing, damaged or another.
+    """
+    goal = dataset.records[episode].goal
+    path = dataset.path / layout.goal_path(episode)
+    if goal is None:
+        raise DatasetError(f"episode {episode} of {dataset.path} was not after a goal image")
+    if not path.is_file() or sha256_of(path) != goal["image_sha256"]:
+        raise DatasetError(
+            f"{path} is missing or not the file that was written; restore it or collect again"
+        )
+    return np.array(Image.open(path))
+
+
+def split_episodes(
+    n: int, validation: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Choose whole episodes for training and for validation.
+
+    Args:
+        n: episodes there are, at least 1.
+        validation: share for validation in [0, 1); rounded, but at least one episode if above 0
+            and there are two.
+        seed: of the choice.
+
+    Returns:
+        Sorted, disjoint indices (training, validation) that together are 0 to n - 1; training is
+        never empty.
+
+    Raises:
+        ValueError: for a share outside [0, 1) or no episodes.
+
+    >>> [part.tolist() for part in split_episodes(5, 0.2, seed=0)]
+    [[0, 1, 3, 4], [2]]
+    """
+    if n < 1 or not 0 <= validation < 1:
+        raise ValueError(f"need n >= 1 and validation in [0, 1), got {n} and {validation}")
+    held_out = round(n * validation)
+    if validation > 0:
+        held_out = max(1, held_out)
+    held_out = min(held_out, n - 1)
+    order = np.random.default_rng(seed).permutation(n).astype(np.int64)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def action_statistics(dataset: Dataset, episodes: Sequence[int]) -> dict[str, list[float]]:
+    """Mean, std, min and max of each action axis over some episodes (the training split).
+
+    Args:
+        dataset: where from.
+        episodes: indices, at least one.
+
+    Returns:
+        `mean`, `std` (standard deviation), `min`, `max`: (A,) lists.
+
+    Raises:
+        DatasetError: if there are no episodes or a file is damaged.
+    """
+    return _statistics(dataset, episodes, layout.ACTION)
+
+
+def proprio_statistics(dataset: Dataset, episodes: Sequence[int]) -> dict[str, list[float]]:
+    """The same of each number of proprio, SI units: (Q,) lists; see `action_statistics`."""
+    if not dataset.proprio_dim:
+        return {"mean": [], "std": [], "min": [], "max": []}
+    return _statistics(dataset, episodes, layout.PROPRIO)
+
+
+def _statistics(dataset: Dataset, episodes: Sequence[int], column: str) -> dict[str, list[float]]:
+    if not len(episodes):
+        raise DatasetError(f"no episodes of {dataset.path} to take statistics of {column} from")
+    rows = dataset.columns([column], episodes)[column].astype(np.float64)
+    return {
+        "mean": rows.mean(0).tolist(),
+        "std": rows.std(0).tolist(),
+        "min": rows.min(0).tolist(),
+        "max": rows.max(0).tolist(),
+    }

@@ -6,15 +6,21 @@ episode has a parquet and a video file of its own, so that it is there whole or 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from goalsight.data.record import without_absent, wrong_names
+import numpy as np
+from numpy.typing import NDArray
+
 from goalsight.errors import DatasetError
-from goalsight.io import inside, read_json, unseal
+from goalsight.io import inside, read_json, seal, unseal
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 CODEBASE_VERSION = "v3.0"
 """LeRobot format version written and read."""
@@ -101,7 +107,7 @@ class Provenance:
     agent: dict[str, str] | None = None
     """Checkpoint and settings of the agent that acted; left out where none did."""
     sources: list[dict[str, Any]] | None = None
-    """The datasets it was merged from, in order, see `goalsight.data.merging`."""
+    """The datasets it was merged from, in order, see `goalsight.data.merge`."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; what is optional and absent is left out."""
@@ -305,3 +311,135 @@ def _listed(names: object) -> list[object]:
     if names is None:
         return []
     return list(names) if isinstance(names, list | tuple) else [names]
+
+
+@dataclass(frozen=True)
+class EpisodeRecord:
+    """One line of `meta/goalsight_episodes.jsonl`: what must be found on disk."""
+
+    episode: int
+    """Index from 0."""
+    length: int
+    """Control steps, rows of the parquet."""
+    frames: int
+    """Frames in the video (or the cache file with `video: none`)."""
+    data_sha256: str
+    """Of the parquet."""
+    frames_sha256: str
+    """Of the mp4, or of the cache file with `video: none`."""
+    policy: str | None = None
+    """Who acted, where that differs from episode to episode; else see `Provenance.policy`."""
+    origin: int | None = None
+    """Index that the seed made it from, where that is no longer `episode`: bad ones were taken
+    out before it."""
+
+    goal: dict[str, Any] | None = None
+    """Of a goal-seeking policy's episode: `image_sha256`, `is_success` and `frame`, see
+    `goalsight.data.format.Goal`; left out elsewhere."""
+
+    other_sha256: dict[str, str] | None = None
+    """What `frames_sha256` is, for cameras beside the main one, by name."""
+    factors: dict[str, Any] | None = None
+    """Factors of variation that were not nominal in this episode."""
+    env: str | None = None
+    """Gymnasium id, where that differs from episode to episode; else see `Provenance.env`."""
+
+    def sha256_of(self, camera: str) -> str:
+        """Checksum of a camera's frames."""
+        return (self.other_sha256 or {}).get(camera, self.frames_sha256)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; what is optional and absent is left out."""
+        return without_absent(self)
+
+    def to_line(self) -> str:
+        """As the sealed line of `meta/goalsight_episodes.jsonl`."""
+        return json.dumps(seal(self.to_json())) + "\n"
+
+    @classmethod
+    def from_line(cls, line: str, path: Path) -> EpisodeRecord:
+        """Read what `to_line` gave.
+
+        Raises:
+            DatasetError: if the line is damaged.
+        """
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise DatasetError(f"{path} cannot be read: {error}") from None
+        if not isinstance(value, dict):
+            raise DatasetError(f"{path} cannot be read: a line is not a JSON object")
+        content = unseal(value, path, error=DatasetError)
+        wrong = wrong_names(cls, content)
+        if wrong:
+            raise DatasetError(
+                f"{path} cannot be read: missing or unknown fields: {', '.join(wrong)}"
+            )
+        length = content["length"]
+        if not isinstance(length, int) or length < 1:
+            raise DatasetError(f"{path}: length must be a number above 0, got {length!r}")
+        return cls(**content)
+
+
+def without_absent(value: DataclassInstance) -> dict[str, Any]:
+    """Fields as plain values, without the optional ones that are None."""
+    optional = {field.name for field in fields(value) if field.default is None}
+    plain = asdict(value).items()
+    return {name: item for name, item in plain if item is not None or name not in optional}
+
+
+def wrong_names(kind: type[DataclassInstance], value: Mapping[str, Any]) -> list[str]:
+    """Names that are missing or that nobody knows, sorted."""
+    known = {field.name for field in fields(kind)}
+    needed = {field.name for field in fields(kind) if field.default is MISSING}
+    return sorted((set(value) - known) | (needed - set(value)))
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What an episode of a goal-seeking policy was after, and what it is good for in hindsight."""
+
+    image: NDArray[np.uint8] = field(compare=False)
+    """(H, W, 3) the goal image it was shown."""
+    is_success: bool
+    """Whether the task was solved after the last action."""
+    frame: int
+    """Frame that the episode leads to: for a success the first of those that stayed solved, for a
+    failure the last, which is what it reached instead."""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What happened in one episode of L control steps; row t is (frame t, action t)."""
+
+    index: int
+    """Which episode of the dataset."""
+    proprio: NDArray[np.float32]
+    """(L, Q) what the robot measured before each action, SI units."""
+    actions: NDArray[np.float32]
+    """(L, A)."""
+    success: NDArray[np.bool_]
+    """(L,) whether the task was solved after each action."""
+    frames_file: Path = field(compare=False)
+    """mp4 (or npy) with the L frames, not yet in its place."""
+    frames_sha256: str
+    """Of that file."""
+    truth: dict[str, NDArray[np.float32]]
+    """Simulator truth by name, each (L, d), before each action."""
+    policy: str | None = None
+    """Who acted, where that differs from episode to episode."""
+    origin: int | None = None
+    """Index that the seed made it from, where that is not `index`."""
+    goal: Goal | None = None
+    """What it sought; None where the policy seeks nothing."""
+    other_frames: dict[str, tuple[Path, str]] = field(default_factory=dict, compare=False)
+    """File and its SHA-256 by name for cameras beside the main one."""
+    factors: dict[str, Any] = field(default_factory=dict)
+    """Factors of variation that were not nominal, as JSON values."""
+    env: str | None = None
+    """Gymnasium id, where that differs from episode to episode."""
+
+    @property
+    def length(self) -> int:
+        """L."""
+        return len(self.actions)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from goalsight.data import Dataset
-from goalsight.data.cache import read_frames
+from goalsight.data.frames import read_frames
 from goalsight.diagnostics.plans import compact, encode_frames
 from goalsight.errors import UserError
 from goalsight.models import WorldModel

@@ -111,14 +111,14 @@ class Subject:
 
 
 def open_subject(
-    checkpoint: str | Path, data: str | Path | Dataset, device: str = "cpu"
+    checkpoint: str | Path, data: str | Path | Dataset, device: str = "auto"
 ) -> Subject:
     """Load a checkpoint and open a dataset that it can be shown.
 
     Args:
         checkpoint: folder of a checkpoint or of a training run, or the name of a shipped one.
         data: dataset, or its folder.
-        device: where the model runs.
+        device: where the model runs; `auto` for a GPU where there is one.
 
     Raises:
         CheckpointError: if there is no such checkpoint or it is damaged.

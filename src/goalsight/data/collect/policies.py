@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from goalsight.data.collect.config import CollectConfig
 from goalsight.data.collect.mix import PolicyMix, Turn, turn
-from goalsight.data.episode import Goal
+from goalsight.data.format import Goal
 from goalsight.errors import UserError
 from goalsight.policy import Policy, PolicyFactory, Script, ScriptedPolicy
 

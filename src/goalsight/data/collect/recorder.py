@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from goalsight.data.collect.config import CollectConfig
 from goalsight.data.collect.frames import FrameWriters
 from goalsight.data.collect.policies import EpisodePolicies, EpisodeStart, hindsight
-from goalsight.data.episode import Episode
+from goalsight.data.format import Episode
 from goalsight.environments import make_env
 from goalsight.executor import stop_requested
 from goalsight.io import sha256_of

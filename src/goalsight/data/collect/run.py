@@ -15,8 +15,7 @@ from goalsight.data.collect.config import (
     CollectSummary,
 )
 from goalsight.data.collect.recorder import EnvFacts, Recorder, as_json
-from goalsight.data.episode import Episode
-from goalsight.data.format import Provenance
+from goalsight.data.format import Episode, Provenance
 from goalsight.errors import OutputError, UserError
 from goalsight.executor import Executor, StopRequest
 from goalsight.policy import PolicyFactory
