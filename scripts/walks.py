@@ -74,16 +74,38 @@ def decide(_: Path) -> None:
 
 def train(folder: Path) -> None:
     """Episodes of a dataset to windows, batches, losses and two steps of the optimiser."""
-    command("train", "--config", "tiny", "--data", folder.parent / "data", "--out", folder / "run",
-            "--trainer.max_steps", "2")  # fmt: skip
+    command(
+        "train",
+        "--config",
+        "tiny",
+        "--data",
+        folder.parent / "data",
+        "--out",
+        folder / "run",
+        "--trainer.max_steps",
+        "2",
+    )
 
 
 def measure(folder: Path) -> None:
     """A suite of one manifest and two rows to results.json and report.html."""
     suite = folder / "one.yaml"
     suite.write_text("manifests: [push-near]\n")
-    command("bench", "--suite", suite, "--checkpoint", "push-tiny", "--rows", "random,search",
-            "--pairs", "1", "--workers", "1", "--out", folder / "bench")  # fmt: skip
+    command(
+        "bench",
+        "--suite",
+        suite,
+        "--checkpoint",
+        "push-tiny",
+        "--rows",
+        "random,search",
+        "--pairs",
+        "1",
+        "--workers",
+        "1",
+        "--out",
+        folder / "bench",
+    )
 
 
 WALKS: dict[str, Callable[[Path], None]] = {
@@ -113,8 +135,19 @@ def walk() -> dict[str, dict[str, int]]:
     found = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        command("collect", "--env", "Goalsight/Push-v0", "--episodes", "8", "--steps", "40",
-                "--out", folder / "data", "--workers", "1")  # fmt: skip
+        command(
+            "collect",
+            "--env",
+            "Goalsight/Push-v0",
+            "--episodes",
+            "8",
+            "--steps",
+            "40",
+            "--out",
+            folder / "data",
+            "--workers",
+            "1",
+        )
         for title, go in WALKS.items():
             once, again = (Path(tempfile.mkdtemp(dir=folder)) for _ in range(2))
             go(once)  # what is imported or registered then is not entered again

@@ -16,10 +16,20 @@ settings.load_profile("goalsight")
 
 
 NUMERICS = (
-    "planners", "models", "memory", "training", "test_agent", "test_energies", "test_macro",
-    "data/test_cache", "diagnostics/test_decode", "diagnostics/test_measures",
-    "diagnostics/test_probe", "diagnostics/test_surprise", "benchmark/test_oracle",
-)  # fmt: skip
+    "planners",
+    "models",
+    "memory",
+    "training",
+    "test_agent",
+    "test_energies",
+    "test_macro",
+    "data/test_cache",
+    "diagnostics/test_decode",
+    "diagnostics/test_measures",
+    "diagnostics/test_probe",
+    "diagnostics/test_surprise",
+    "benchmark/test_oracle",
+)
 """Beginnings of the paths of tests whose numbers a processor's instruction set could change."""
 
 

@@ -241,10 +241,14 @@ def plan_of(values: list[float], elites: list[list[float]]) -> Plan:
     """One number a plan: its cost under `Asked` is its square."""
     actions = torch.tensor(values).reshape(-1, 1, 1, 1)
     return Plan(
-        actions=actions, mean=actions, std=actions,
+        actions=actions,
+        mean=actions,
+        std=actions,
         elites=torch.tensor(elites).reshape(len(values), -1, 1, 1, 1),
-        cost=actions[:, 0, 0, 0].square(), history=(), evaluations=7,
-    )  # fmt: skip
+        cost=actions[:, 0, 0, 0].square(),
+        history=(),
+        evaluations=7,
+    )
 
 
 def test_a_plan_is_kept_unless_the_new_one_is_better_by_more_than_its_doubt() -> None:

@@ -17,8 +17,12 @@ def test_all_of_it_is_set_from_a_line_of_text() -> None:
         "replan_steps=2,planner.fixed_std=0.1,planner.prior_fraction=0.2"
     )
     assert config.actor == ActorUse(
-        time_to_goal=40, least_time=40, proposals=7, proposal_std=0.2, prior_fraction=0.5,
-    )  # fmt: skip
+        time_to_goal=40,
+        least_time=40,
+        proposals=7,
+        proposal_std=0.2,
+        prior_fraction=0.5,
+    )
     assert config.cost.actor_nll_weight == 0.01
     assert (config.mode, config.hysteresis, config.replan_steps) == ("hybrid", 1.0, 2)
     assert isinstance(config.planner, CEMConfig)

@@ -22,9 +22,7 @@ SEARCH = CEMConfig(horizon=3, samples=24, iterations=3, elites=6)
 USE = ActorUse(proposals=3, time_to_goal=12, least_time=3)
 PROPRIO = np.zeros(Q, np.float32)
 SLIM = {"width": 16, "depth": 2, "heads": 2, "head": 8, "hidden": 16}
-LOOKS_BACK = {
-    "predictor": "transformer", "predictor_options": SLIM, "context": 3, "proprio_dim": Q
-}  # fmt: skip
+LOOKS_BACK = {"predictor": "transformer", "predictor_options": SLIM, "context": 3, "proprio_dim": Q}
 
 
 def agent_of(
@@ -109,9 +107,13 @@ def recorded(agent: Agent) -> Memory:
     """A memory of made-up latents whose spread is that of the agent's."""
     latents = seen(agent.model, range(200))[:, 0]
     return Memory(
-        latents=latents, lengths=torch.full((10,), 20), every=K, frameskip=K,
-        variance=float(latents.var(0).mean()), encoder="",
-    )  # fmt: skip
+        latents=latents,
+        lengths=torch.full((10,), 20),
+        every=K,
+        frameskip=K,
+        variance=float(latents.var(0).mean()),
+        encoder="",
+    )
 
 
 @torch.inference_mode()

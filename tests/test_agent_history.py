@@ -53,9 +53,14 @@ def agent_of(
     recorder: Recorder, *, context: int = 3, proprio_dim: int = Q, replan: int = 1
 ) -> Agent:
     config = WorldModelConfig(
-        image_size=SIZE, action_dim=A, frameskip=K, encoder="conv-grid", predictor="transformer",
-        context=context, proprio_dim=proprio_dim,
-    )  # fmt: skip
+        image_size=SIZE,
+        action_dim=A,
+        frameskip=K,
+        encoder="conv-grid",
+        predictor="transformer",
+        context=context,
+        proprio_dim=proprio_dim,
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = RecordingModel(config, recorder).eval()

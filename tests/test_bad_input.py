@@ -209,8 +209,10 @@ def test_ctrl_c_during_training_leaves_a_run_that_goes_on(data: Path, tmp_path: 
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program, *training(data, out), *limit],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         while not list(out.glob("csv/*/metrics.csv")):
             assert process.poll() is None, process.communicate()

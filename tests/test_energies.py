@@ -117,8 +117,10 @@ def test_in_their_units_energies_of_unrelated_latents_are_what_is_promised() -> 
     for scale in (0.1, 3.0):
         predicted, goal = scale * latents(0, 1, 1, 400, 64), scale * latents(1, 400, 64)
         promised: list[tuple[Energy, float]] = [
-            ("l2", 2.0), ("l1", 2 / math.sqrt(math.pi)), ("cosine", 2.0),
-        ]  # fmt: skip
+            ("l2", 2.0),
+            ("l1", 2 / math.sqrt(math.pi)),
+            ("cosine", 2.0),
+        ]
         for kind, wanted in promised:
             unit = energy_unit(kind, scale**2)
             assert float(goal_energy(predicted, goal, kind)) / unit == pytest.approx(wanted, 0.02)

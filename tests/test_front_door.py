@@ -47,9 +47,15 @@ def test_collect_again_appends_and_tells_what_it_did(tmp_path: Path) -> None:
     told: list[CollectSummary] = []
     for episodes in (1, 2):
         gs.collect(
-            FAKE, episodes=episodes, out=tmp_path / "d", steps=5, size=20, workers=1,
-            progress=False, done=told.append,
-        )  # fmt: skip
+            FAKE,
+            episodes=episodes,
+            out=tmp_path / "d",
+            steps=5,
+            size=20,
+            workers=1,
+            progress=False,
+            done=told.append,
+        )
     assert [(done.kept, done.episodes) for done in told] == [(0, 1), (1, 2)]
 
 
@@ -136,9 +142,11 @@ def test_two_workers_of_a_script_make_the_same_dataset_and_load_no_pytorch(
     home = str(Path(__file__).parent / "data")
     done = subprocess.run(
         [sys.executable, str(script), FAKE, str(tmp_path / "d")],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
         env={**__import__("os").environ, "PYTHONPATH": ":".join([home, *sys.path])},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said == {"fingerprint": data.fingerprint(), "torch": False}

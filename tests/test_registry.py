@@ -87,12 +87,32 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(data: Path, out: Path) -> list[str]:
     return [
-        "train", "--data", str(data), "--out", str(out), "--max-steps", "2", "--device", "cpu",
-        "--windows.batch", "8", "--model.frameskip", "2", "--trainer.logger", "false",
-        "--model.encoder", "mean-colour", "--model.encoder_options", "{dim: 6}",
-        "--model.predictor", "linear", "--objective.anti_collapse", "spread",
-        "--objective.anti_collapse_options", "{weight: 0.5}",
-    ]  # fmt: skip
+        "train",
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        "--max-steps",
+        "2",
+        "--device",
+        "cpu",
+        "--windows.batch",
+        "8",
+        "--model.frameskip",
+        "2",
+        "--trainer.logger",
+        "false",
+        "--model.encoder",
+        "mean-colour",
+        "--model.encoder_options",
+        "{dim: 6}",
+        "--model.predictor",
+        "linear",
+        "--objective.anti_collapse",
+        "spread",
+        "--objective.anti_collapse_options",
+        "{weight: 0.5}",
+    ]
 
 
 def test_parts_of_ones_own_train_by_the_command_and_load_again(

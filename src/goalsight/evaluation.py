@@ -74,9 +74,14 @@ def evaluate(
     if warning := another_simulator(manifest):
         warnings.warn(warning, stacklevel=2)
     config = BenchmarkConfig(
-        out=Path(out or "."), rows=("random",), pairs=pairs, workers=workers, seed=seed,
-        device=device, settings=settings,
-    )  # fmt: skip
+        out=Path(out or "."),
+        rows=("random",),
+        pairs=pairs,
+        workers=workers,
+        seed=seed,
+        device=device,
+        settings=settings,
+    )
     played: Policy | None = None
     if isinstance(policy, str | Path):
         config = replace(config, checkpoint=Path(policy), rows=_with(rows, "agent"))

@@ -15,9 +15,17 @@ from typing import Any
 from goalsight.paths import repository
 
 PACKAGES = (
-    "goalsight", "torch", "pytorch-lightning", "mujoco", "gymnasium", "numpy", "pyarrow", "av",
-    "decord2", "safetensors",
-)  # fmt: skip
+    "goalsight",
+    "torch",
+    "pytorch-lightning",
+    "mujoco",
+    "gymnasium",
+    "numpy",
+    "pyarrow",
+    "av",
+    "decord2",
+    "safetensors",
+)
 """Distributions whose versions can change a result."""
 
 
@@ -49,8 +57,11 @@ def _git(root: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments],
-            capture_output=True, text=True, check=True, timeout=60,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

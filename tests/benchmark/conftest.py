@@ -56,11 +56,19 @@ class WrittenEnv:
 
 def written_manifest(displacement: float) -> Manifest:
     return Manifest(
-        name="written", schema=SCHEMA, env="Written-v0", tier="near", budget=BUDGET, frameskip=3,
-        mujoco="4.0.0", threshold=1.0, min_displacement=1.0,
+        name="written",
+        schema=SCHEMA,
+        env="Written-v0",
+        tier="near",
+        budget=BUDGET,
+        frameskip=3,
+        mujoco="4.0.0",
+        threshold=1.0,
+        min_displacement=1.0,
         pairs=(Pair(seed=1, episode=0, step=2, displacement=displacement),) * 2,
-        start=np.array([[0.0, 1, 2], [3, 4, 5]]), goal=np.array([[6.0, 7, 8], [9, 10, 11]]),
-    )  # fmt: skip
+        start=np.array([[0.0, 1, 2], [3, 4, 5]]),
+        goal=np.array([[6.0, 7, 8], [9, 10, 11]]),
+    )
 
 
 @pytest.fixture
@@ -87,22 +95,43 @@ def _results_of(sha256: str = "a" * 64, **rows: Sequence[int]) -> Results:
     """A run with these terminal successes, one number a pair."""
     played = [
         Outcome(
-            row=row, pair=pair, terminal=bool(won), anytime=bool(won), distance_m=(1.0, 0.0),
-            latency_ms=(), evaluations_per_decision=0,
+            row=row,
+            pair=pair,
+            terminal=bool(won),
+            anytime=bool(won),
+            distance_m=(1.0, 0.0),
+            latency_ms=(),
+            evaluations_per_decision=0,
         )
         for row, outcomes in rows.items()
         for pair, won in enumerate(outcomes)
-    ]  # fmt: skip
+    ]
     manifest = ManifestRef(
-        name="written", sha256=sha256, env="Written-v0", tier="near", budget=1, threshold=1.0,
+        name="written",
+        sha256=sha256,
+        env="Written-v0",
+        tier="near",
+        budget=1,
+        threshold=1.0,
         control_dt=0.1,
-    )  # fmt: skip
+    )
     return Results(
-        schema=RESULTS_SCHEMA, goalsight="0", commit=None, command="", hardware="", device="cpu",
-        agent=None, renderer="egl", mujoco="4", seed=0, manifest=manifest, checkpoint=None,
+        schema=RESULTS_SCHEMA,
+        goalsight="0",
+        commit=None,
+        command="",
+        hardware="",
+        device="cpu",
+        agent=None,
+        renderer="egl",
+        mujoco="4",
+        seed=0,
+        manifest=manifest,
+        checkpoint=None,
         rows=[row_result(row, [o for o in played if o.row == row]) for row in rows],
-        mcnemar=compare(list(rows), played), pairs=played,
-    )  # fmt: skip
+        mcnemar=compare(list(rows), played),
+        pairs=played,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -62,14 +62,19 @@ def test_runs_of_different_length_are_compared_only_where_both_played(results_of
 
 def test_a_row_that_was_not_played_is_named_with_those_that_were(results_of: Made) -> None:
     with pytest.raises(UserError, match="no row 'gcbc' in the run of written; it has: agent, zero"):
-        compare_runs(results_of(agent=[1], hold=[0]), results_of(agent=[1]), ("gcbc", "agent"))
+        compare_runs(results_of(agent=[1], zero=[0]), results_of(agent=[1]), ("gcbc", "agent"))
 
 
 @pytest.mark.parametrize(
     ("p", "text"),
-    [(1e-7, "p < 0.001"), (0.001, "p = 0.001"), (0.0103, "p = 0.010"), (0.0953, "p = 0.10"),
-     (1.0, "p = 1.00")],
-)  # fmt: skip
+    [
+        (1e-7, "p < 0.001"),
+        (0.001, "p = 0.001"),
+        (0.0103, "p = 0.010"),
+        (0.0953, "p = 0.10"),
+        (1.0, "p = 1.00"),
+    ],
+)
 def test_a_probability_has_the_digits_that_say_something(p: float, text: str) -> None:
     assert p_value(p) == text
 

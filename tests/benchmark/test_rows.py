@@ -75,9 +75,13 @@ def test_a_rows_name_says_who_decides_whatever_the_settings_say(said: str) -> No
     made = {row: row_config(row, spec(None, said)) for row in LEARNT}
     own = agent_config(said).mode
     assert {row: config.mode for row, config in made.items()} == {
-        "gcbc": "actor", "agent": own, "shuffled": own, "actor": "actor", "search": "search",
+        "gcbc": "actor",
+        "agent": own,
+        "shuffled": own,
+        "actor": "actor",
+        "search": "search",
         "hybrid": "hybrid",
-    }  # fmt: skip
+    }
     assert [row for row, config in made.items() if config.actor.head == "gcbc"] == ["gcbc"]
 
 
@@ -138,8 +142,13 @@ def test_every_row_of_a_whole_checkpoint_acts_and_says_what_it_costs(whole: Path
         acted[row] = policy.act({"pixels": black, "observation": np.zeros(11, np.float32)})
         costs[row] = policy.evaluations_per_decision
     assert costs == {
-        "gcbc": 1, "agent": 60, "shuffled": 60, "actor": 1, "search": 60, "hybrid": 76,
-    }  # fmt: skip
+        "gcbc": 1,
+        "agent": 60,
+        "shuffled": 60,
+        "actor": 1,
+        "search": 60,
+        "hybrid": 76,
+    }
     np.testing.assert_array_equal(acted["agent"], acted["search"])
     for row in ("gcbc", "actor", "hybrid"):
         assert not np.array_equal(acted[row], acted["search"])
@@ -180,9 +189,14 @@ def test_a_row_of_an_agent_without_a_checkpoint_is_refused() -> None:
 
 def outcome(row: str, pair: int, terminal: bool) -> Outcome:
     return Outcome(
-        row=row, pair=pair, terminal=terminal, anytime=terminal, distance_m=(1.0,), latency_ms=(),
+        row=row,
+        pair=pair,
+        terminal=terminal,
+        anytime=terminal,
+        distance_m=(1.0,),
+        latency_ms=(),
         evaluations_per_decision=0,
-    )  # fmt: skip
+    )
 
 
 def test_one_line_says_how_often_a_later_row_won_and_lost() -> None:

@@ -142,9 +142,13 @@ def test_the_command_prints_the_table_and_where_the_report_is(
     ],
 )
 def test_what_a_user_can_mend_is_one_line(
-    run: Path, reach: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    arguments: list[str], message: str,
-) -> None:  # fmt: skip
+    run: Path,
+    reach: Manifest,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
     path = save_manifest(reach, tmp_path)
     before = (run / "results.json").read_bytes()
     assert main(["bench", "--out", str(run), "--manifest", str(path), *arguments]) == 2

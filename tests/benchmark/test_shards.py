@@ -18,9 +18,14 @@ IDENTITY = {"manifest": "abc", "seed": 0}
 
 def outcome(row: str, pair: int) -> Outcome:
     return Outcome(
-        row=row, pair=pair, terminal=False, anytime=True, distance_m=(0.2, 0.1),
-        latency_ms=(), evaluations_per_decision=0,
-    )  # fmt: skip
+        row=row,
+        pair=pair,
+        terminal=False,
+        anytime=True,
+        distance_m=(0.2, 0.1),
+        latency_ms=(),
+        evaluations_per_decision=0,
+    )
 
 
 @given(items=st.integers(0, 40), count=st.integers(1, 12))

@@ -27,10 +27,13 @@ def shifted() -> Manifest:
     """Three pairs of Reach with other looks, drawn from the seeds of the fixture `reach`."""
     return generate_manifest(
         Recipe(
-            name="reach-look", env="Goalsight/Reach-v0", pairs=3, seed_base=3_000_000,
+            name="reach-look",
+            env="Goalsight/Reach-v0",
+            pairs=3,
+            seed_base=3_000_000,
             level="ood-visual",
         )
-    )  # fmt: skip
+    )
 
 
 def test_other_looks_are_of_the_same_pairs(shifted: Manifest, reach: Manifest) -> None:

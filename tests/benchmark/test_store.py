@@ -16,9 +16,14 @@ IDENTITY = {"manifest": "abc", "seed": 0}
 
 def outcome(row: str, pair: int) -> Outcome:
     return Outcome(
-        row=row, pair=pair, terminal=False, anytime=True, distance_m=(0.2, 0.1),
-        latency_ms=(50.0,), evaluations_per_decision=10,
-    )  # fmt: skip
+        row=row,
+        pair=pair,
+        terminal=False,
+        anytime=True,
+        distance_m=(0.2, 0.1),
+        latency_ms=(50.0,),
+        evaluations_per_decision=10,
+    )
 
 
 def test_finished_pairs_are_there_when_the_run_goes_on(tmp_path: Path) -> None:

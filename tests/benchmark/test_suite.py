@@ -40,9 +40,13 @@ Bench = Callable[..., list[str]]
 
 def shortened(name: str, manifest: Manifest, pairs: int) -> Manifest:
     return replace(
-        manifest, name=name, budget=20, pairs=manifest.pairs[:pairs],
-        start=manifest.start[:pairs], goal=manifest.goal[:pairs],
-    )  # fmt: skip
+        manifest,
+        name=name,
+        budget=20,
+        pairs=manifest.pairs[:pairs],
+        start=manifest.start[:pairs],
+        goal=manifest.goal[:pairs],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -222,8 +226,11 @@ def test_an_agent_plays_a_pair_alike_whatever_it_played_before(
     manifest = shortened("reach-c", reach, 2)
     job = Job(manifest=manifest, spec=spec, size=32, film_every=5, seed=0)
     orders = ((0, 1), (1, 0))
-    found = [{pair: worker.play("agent", pair) for pair in order}
-             for order in orders for worker in [Worker(job)]]  # fmt: skip
+    found = [
+        {pair: worker.play("agent", pair) for pair in order}
+        for order in orders
+        for worker in [Worker(job)]
+    ]
     for pair in (0, 1):
         one, other = (timeless(asdict(played[pair].outcome)) for played in found)
         assert one == other

@@ -36,9 +36,14 @@ def model_of(**heads: dict[str, Any]) -> WorldModel:
 
 def sweep_of(checkpoint: Path) -> script.Sweep:
     return script.Sweep(
-        checkpoint=checkpoint, memory=None, manifest="push-near-dev", pairs=1, workers=1,
-        device="cpu", out=checkpoint,
-    )  # fmt: skip
+        checkpoint=checkpoint,
+        memory=None,
+        manifest="push-near-dev",
+        pairs=1,
+        workers=1,
+        device="cpu",
+        out=checkpoint,
+    )
 
 
 def test_every_switch_that_searches_evaluates_as_many_plans_a_control_step() -> None:
@@ -66,8 +71,11 @@ def test_what_a_checkpoint_lacks_is_said_and_nothing_is_played(tmp_path: Path) -
     assert "has no actor" in str(told["hybrid"])
     assert "probe head, this one has none" in str(told["decoded cost"])
     assert set(told) == set(switches) - {
-        "search", "decision every control step", "decision every two blocks", "commitment"
-    }  # fmt: skip
+        "search",
+        "decision every control step",
+        "decision every two blocks",
+        "commitment",
+    }
 
 
 def test_a_switch_that_is_not_to_be_played_now_is_left_out(tmp_path: Path) -> None:
@@ -81,9 +89,11 @@ def agents(made: Callable[..., Results], outcomes: list[int]) -> Results:
     """Results as an agent leaves them: decisions of 12 ms, two in a budget of ten steps."""
     found = made(agent=outcomes)
     row = replace(
-        found.rows[0], latency_ms=Latency(p50=12.0, p95=20.0), evaluations_per_decision=1000,
+        found.rows[0],
+        latency_ms=Latency(p50=12.0, p95=20.0),
+        evaluations_per_decision=1000,
         decisions_per_episode=2.0,
-    )  # fmt: skip
+    )
     ref = CheckpointRef(name="push", sha256="c" * 64, labels_used=["state.cube_pos"], card={})
     manifest = replace(found.manifest, budget=10)
     return replace(found, rows=[row], checkpoint=ref, manifest=manifest, commit="f" * 40)

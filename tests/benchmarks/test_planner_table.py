@@ -31,10 +31,23 @@ def test_no_plan_is_better_than_the_optimum_of_a_problem(kind: str) -> None:
 def test_the_command_writes_one_table_for_each_budget() -> None:
     written: list[str] = []
     main(
-        ["--evaluations", "100", "200", "--planners", "cem", "random_shooting",
-         "--problems", "bowl", "wall", "--targets", "2", "--seeds", "2"],
+        [
+            "--evaluations",
+            "100",
+            "200",
+            "--planners",
+            "cem",
+            "random_shooting",
+            "--problems",
+            "bowl",
+            "wall",
+            "--targets",
+            "2",
+            "--seeds",
+            "2",
+        ],
         written.append,
-    )  # fmt: skip
+    )
     assert len(written) == 2
     assert "| planner | evaluations | iterations | bowl | wall |" in written[0]
     rows = [line for line in written[1].splitlines() if line.startswith(("| cem", "| random"))]

@@ -108,15 +108,20 @@ def leave_results(folder: Path) -> None:
         "inspect/drift.json": {"model": [0.1] * 5, "copy_last": [0.9] * 5},
         "inspect/surprise.json": {"violations": [{"auroc": 0.9}, {"auroc": 0.8}, {"auroc": 0.7}]},
         "push-near/results.json": {
-            "commit": "0123456789abcdef", "hardware": "a processor",
+            "commit": "0123456789abcdef",
+            "hardware": "a processor",
             "checkpoint": {"card": {"minutes": 3.0, "steps": 700}},
             "rows": [
                 {"row": "random", "terminal": rate | {"rate": 0.0}, "latency_ms": None},
-                {"row": "agent", "terminal": rate, "latency_ms": {"p50": 41.0},
-                 "evaluations_per_decision": 1000},
+                {
+                    "row": "agent",
+                    "terminal": rate,
+                    "latency_ms": {"p50": 41.0},
+                    "evaluations_per_decision": 1000,
+                },
             ],
         },
-    }  # fmt: skip
+    }
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(content), encoding="utf-8")

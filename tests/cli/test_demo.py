@@ -13,8 +13,15 @@ from goalsight.cli.demo import BENCHES, Shown, commands, is_trained, pair_to_sho
 from goalsight.cli.main import main
 
 ARGUMENTS = (
-    "--episodes", "2", "--pairs", "1", "--workers", "1", "--train-time", "00:00:00:02",
-)  # fmt: skip
+    "--episodes",
+    "2",
+    "--pairs",
+    "1",
+    "--workers",
+    "1",
+    "--train-time",
+    "00:00:00:02",
+)
 
 
 def test_the_demo_runs_end_to_end_and_a_second_run_reuses_everything(

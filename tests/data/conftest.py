@@ -22,8 +22,12 @@ MakeConfig = Callable[..., CollectConfig]
 
 def fake_config(out: Path, **changes: object) -> CollectConfig:
     settings: dict[str, Any] = {
-        "env": "fake_env:Fake/Square-v0", "episodes": 4, "out": out, "size": 20, "steps": 12,
-    }  # fmt: skip
+        "env": "fake_env:Fake/Square-v0",
+        "episodes": 4,
+        "out": out,
+        "size": 20,
+        "steps": 12,
+    }
     return CollectConfig(**{**settings, **changes})
 
 

@@ -21,9 +21,15 @@ WRIST = "observation.images.wrist"
 
 def config(out: Path, **changes: object) -> CollectConfig:
     settings: dict[str, Any] = {
-        "env": "Goalsight/Push-v0", "episodes": 3, "out": out, "size": 32, "steps": 8,
-        "policy": "random", "cameras": ("front", "wrist"), "factors": "mild",
-    }  # fmt: skip
+        "env": "Goalsight/Push-v0",
+        "episodes": 3,
+        "out": out,
+        "size": 32,
+        "steps": 8,
+        "policy": "random",
+        "cameras": ("front", "wrist"),
+        "factors": "mild",
+    }
     return CollectConfig(**{**settings, **changes})
 
 
@@ -91,8 +97,9 @@ def test_a_damaged_second_video_is_found(two_eyed: Path, tmp_path: Path) -> None
     write_good(copy, tmp_path / "good", problems)
     kept = open_dataset(tmp_path / "good", camera="wrist")
     assert [record.factors for record in kept.records] == [
-        whole.records[0].factors, whole.records[2].factors
-    ]  # fmt: skip
+        whole.records[0].factors,
+        whole.records[2].factors,
+    ]
     np.testing.assert_array_equal(
         decode_episode(kept, 1), decode_episode(whole.seen_by("wrist"), 2)
     )

@@ -182,8 +182,10 @@ def test_collecting_without_video_loads_neither_video_libraries_nor_pytorch(
     )
     run = subprocess.run(
         [sys.executable, "-c", code, str(HERE), str(tmp_path / "d")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert run.stdout.strip() == "[]"
 
 

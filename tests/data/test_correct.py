@@ -27,9 +27,14 @@ LOWERING = PolicyFactory(make=import_module("fake_env").lowers, facts={})
 
 def collected(out: Path, **changes: Any) -> Dataset:
     given: dict[str, Any] = {
-        "env": "Goalsight/Reach-v0", "episodes": 8, "out": out, "size": 32, "steps": 40,
-        "video": "none", "policy": "correct",
-    }  # fmt: skip
+        "env": "Goalsight/Reach-v0",
+        "episodes": 8,
+        "out": out,
+        "size": 32,
+        "steps": 40,
+        "video": "none",
+        "policy": "correct",
+    }
     collect(CollectConfig(**{**given, **changes}), factory=LOWERING)
     return open_dataset(out)
 

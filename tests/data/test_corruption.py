@@ -31,8 +31,10 @@ def sound(tmp_path_factory: pytest.TempPathFactory, made_once: dict[str, Path]) 
 
 
 def metadata(root: Path) -> list[Path]:
-    return [*sorted(path for path in (root / "meta").rglob("*") if path.is_file()),
-            *sorted((root / "cache").rglob("*.jsonl"))]  # fmt: skip
+    return [
+        *sorted(path for path in (root / "meta").rglob("*") if path.is_file()),
+        *sorted((root / "cache").rglob("*.jsonl")),
+    ]
 
 
 def content(root: Path) -> tuple[Any, ...]:

@@ -29,9 +29,14 @@ AWAY = PolicyFactory(make=fake_env.away, facts={"sha256": "away"})
 
 def sought(out: Path, factory: PolicyFactory | None = TOWARD, **changes: Any) -> CollectConfig:
     given: dict[str, Any] = {
-        "env": "fake_env:Fake/Goal-v0", "episodes": 4, "out": out, "size": 20, "steps": 12,
-        "video": "none", "policy": "agent",
-    }  # fmt: skip
+        "env": "fake_env:Fake/Goal-v0",
+        "episodes": 4,
+        "out": out,
+        "size": 20,
+        "steps": 12,
+        "video": "none",
+        "policy": "agent",
+    }
     config = CollectConfig(**{**given, **changes})
     collect(config, factory=factory)
     return config

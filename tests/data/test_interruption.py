@@ -37,8 +37,11 @@ def start(folder: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     command = ["collect", "--env", SLOW, "--out", str(out), "--steps", "12", "--size", "20"]
     return subprocess.Popen(
         [sys.executable, str(script), str(HERE), *command, *more],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def committed(out: Path) -> int:

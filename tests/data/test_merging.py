@@ -28,10 +28,15 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     for name, episodes in (("Drawer", 2), ("Push", 3)):
         collect(
             CollectConfig(
-                env=f"Goalsight/{name}-v0", episodes=episodes, out=root / name, size=32, steps=8,
-                policy="random", seed=episodes,
+                env=f"Goalsight/{name}-v0",
+                episodes=episodes,
+                out=root / name,
+                size=32,
+                steps=8,
+                policy="random",
+                seed=episodes,
             )
-        )  # fmt: skip
+        )
     return [root / "Drawer", root / "Push"]
 
 
@@ -127,7 +132,12 @@ def test_one_does_not_append_to_a_merged_dataset(tasks: list[Path], tmp_path: Pa
     with pytest.raises(UserError, match="env"):
         collect(
             CollectConfig(
-                env="Goalsight/Push-v0", episodes=9, out=tmp_path / "both", size=32, steps=8,
-                policy="random", seed=3,
+                env="Goalsight/Push-v0",
+                episodes=9,
+                out=tmp_path / "both",
+                size=32,
+                steps=8,
+                policy="random",
+                seed=3,
             )
-        )  # fmt: skip
+        )

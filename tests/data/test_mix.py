@@ -25,9 +25,13 @@ ALL = list(BEHAVIOURS)
 
 def push(out: Path, **changes: object) -> CollectConfig:
     settings: dict[str, object] = {
-        "env": "Goalsight/Push-v0", "episodes": 6, "out": out, "size": 32, "steps": 12,
+        "env": "Goalsight/Push-v0",
+        "episodes": 6,
+        "out": out,
+        "size": 32,
+        "steps": 12,
         "video": "none",
-    }  # fmt: skip
+    }
     return CollectConfig(**{**settings, **changes})  # type: ignore[arg-type]
 
 

@@ -40,12 +40,24 @@ def sound(**changes: Any) -> Measures:
     places = rng.uniform([0.35, -0.2, 0.03], [0.65, 0.2, 0.2], (4000, 3))
     cube = Movable(name="cube", places=places, moving=0.2, moved=0.4)
     fields: dict[str, Any] = {
-        "episodes": 300, "read": 300, "frames": 30_000, "fps": 10, "window": 25,
-        "lengths": np.full(300, 100), "policies": {"play": (300, 30_000)}, "hand": places,
-        "coverage": 0.95, "objects": (cube,), "contact": 0.3, "moved": 0.4,
-        "actions": rng.normal(size=(4000, 2)), "predictable": {"dx": 0.3, "dy": -0.1},
-        "idle": 0.05, "saturated": 0.1, "success": 0.1,
-    }  # fmt: skip
+        "episodes": 300,
+        "read": 300,
+        "frames": 30_000,
+        "fps": 10,
+        "window": 25,
+        "lengths": np.full(300, 100),
+        "policies": {"play": (300, 30_000)},
+        "hand": places,
+        "coverage": 0.95,
+        "objects": (cube,),
+        "contact": 0.3,
+        "moved": 0.4,
+        "actions": rng.normal(size=(4000, 2)),
+        "predictable": {"dx": 0.3, "dy": -0.1},
+        "idle": 0.05,
+        "saturated": 0.1,
+        "success": 0.1,
+    }
     return Measures(**{**fields, **changes})
 
 

@@ -131,9 +131,21 @@ def test_the_command_writes_numbers_and_a_filmstrip(
 ) -> None:
     save_checkpoint(tmp_path / "model", built(config), {})
     argv = [
-        "inspect", "decode", "--checkpoint", str(tmp_path / "model"), "--data", str(squares.path),
-        "--out", str(tmp_path / "look"), "--blocks", "2", "--steps", "2", "--windows", "8",
-    ]  # fmt: skip
+        "inspect",
+        "decode",
+        "--checkpoint",
+        str(tmp_path / "model"),
+        "--data",
+        str(squares.path),
+        "--out",
+        str(tmp_path / "look"),
+        "--blocks",
+        "2",
+        "--steps",
+        "2",
+        "--windows",
+        "8",
+    ]
     assert main([*argv, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert len(report["imagined_rmse"]) == 3

@@ -79,8 +79,12 @@ def test_labels_are_truth_and_proprio_of_the_same_frames(
     windows = Windows(squares, [0, 1], frames=4, frameskip=2)
     labels = imagine(model, windows, blocks=2, count=10).labels
     assert list(labels) == [
-        "state.square", "state.speed", "proprio.x", "proprio.y", "proprio.speed",
-    ]  # fmt: skip
+        "state.square",
+        "state.speed",
+        "proprio.x",
+        "proprio.y",
+        "proprio.speed",
+    ]
     assert labels["state.square"].shape == (10, 3, 2)
     torch.testing.assert_close(labels["state.square"][..., :1], labels["proprio.x"])
     torch.testing.assert_close(labels["state.square"][..., 1:], labels["proprio.y"])
@@ -247,8 +251,15 @@ def test_a_dataset_of_one_episode_has_nothing_to_hold_out(checkpoint: Path, tmp_
 def test_a_number_that_is_not_finite_is_null_in_the_report() -> None:
     """JSON has no NaN; a path that never moves has no cosine."""
     report = DriftReport(
-        blocks=(1,), model=(float("nan"),), low=(0.0,), high=(float("inf"),), copy_last=(1.0,),
-        mean=(1.0,), variance=1.0, windows=1, episodes=1,
-    )  # fmt: skip
+        blocks=(1,),
+        model=(float("nan"),),
+        low=(0.0,),
+        high=(float("inf"),),
+        copy_last=(1.0,),
+        mean=(1.0,),
+        variance=1.0,
+        windows=1,
+        episodes=1,
+    )
     values = report_values(report)
     assert (values["model"], values["high"], values["low"]) == ([None], [None], [0.0])

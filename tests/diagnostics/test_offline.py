@@ -103,9 +103,14 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_model_that_looks_back_is_given_its_history(squares: Dataset, tmp_path: Path) -> None:
     config = WorldModelConfig(
-        image_size=32, action_dim=2, frameskip=3, context=2, proprio_dim=3,
-        predictor="transformer", inverse=False,
-    )  # fmt: skip
+        image_size=32,
+        action_dim=2,
+        frameskip=3,
+        context=2,
+        proprio_dim=3,
+        predictor="transformer",
+        inverse=False,
+    )
     save_checkpoint(tmp_path / "model", WorldModel(config), {})
     subject = open_subject(tmp_path / "model", squares.path)
     report = evaluate_offline(subject, blocks=2, windows=4, goal_blocks=1, moments=3, plans=5)

@@ -69,9 +69,13 @@ def test_a_command_writes_numbers_and_a_picture(
     ],
 )
 def test_a_wrong_flag_is_one_line(
-    argv: list[str], message: str, checkpoint: Path, squares: Dataset, tmp_path: Path,
+    argv: list[str],
+    message: str,
+    checkpoint: Path,
+    squares: Dataset,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     given = ["--checkpoint", str(checkpoint), "--data", str(squares.path), "--out", str(tmp_path)]
     assert main(["inspect", argv[0], *given, *argv[1:]]) == 2
     printed = capsys.readouterr().err

@@ -116,9 +116,13 @@ def test_moving_a_block_keeps_how_it_varies_and_stays_in_bounds() -> None:
 def looks_back() -> WorldModel:
     """A real model that sees two frames and proprio, with weights that make it do something."""
     config = WorldModelConfig(
-        image_size=SIZE, action_dim=2, frameskip=BLOCK, predictor="transformer", context=2,
+        image_size=SIZE,
+        action_dim=2,
+        frameskip=BLOCK,
+        predictor="transformer",
+        context=2,
         proprio_dim=3,
-    )  # fmt: skip
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = WorldModel(config).eval()

@@ -143,10 +143,14 @@ def test_the_same_seed_gives_the_same_probe() -> None:
 @pytest.mark.parametrize(
     ("name", "unit"),
     [
-        ("state.ee_pos", "m"), ("proprio.ee_x", "m"), ("proprio.opening", "m"),
-        ("proprio.joint7", "rad"), ("state.cube_quat", ""), ("state.colour", ""),
+        ("state.ee_pos", "m"),
+        ("proprio.ee_x", "m"),
+        ("proprio.opening", "m"),
+        ("proprio.joint7", "rad"),
+        ("state.cube_quat", ""),
+        ("state.colour", ""),
     ],
-)  # fmt: skip
+)
 def test_units_go_by_names(name: str, unit: str) -> None:
     assert unit_of(name) == unit
 

@@ -23,14 +23,27 @@ from goalsight_envs.factors import FACTORS, LEVELS, FactorError, factors_of
 TASKS = ("Push", "Drawer", "Stack", "Scene")
 """One task for each scene that differs."""
 OTHER: dict[str, Any] = {
-    "cube.colour": (0.33, 0.9, 0.8), "drawer.colour": (0.8, 0.9, 0.8),
-    "table.colour": (0.6, 0.3, 0.4), "table.texture": "checker",
-    "background.colour": (0.0, 0.3, 0.2), "background.texture": "noise",
-    "light.brightness": 0.6, "light.direction": (0.4, -0.3), "camera.shift": (0.02, 0.0, 0.03),
-    "camera.turn": (0.03, 0.02, 0.0), "distractors.layout": 7, "distractors": 3,
-    "cube.size": 0.025, "cube.mass": 0.2, "cube.friction": 0.2, "fingers.friction": 0.4,
-    "arm.gain": 0.4, "arm.damping": 2.0, "drawer.friction": 3.0, "drawer.damping": 20.0,
-}  # fmt: skip
+    "cube.colour": (0.33, 0.9, 0.8),
+    "drawer.colour": (0.8, 0.9, 0.8),
+    "table.colour": (0.6, 0.3, 0.4),
+    "table.texture": "checker",
+    "background.colour": (0.0, 0.3, 0.2),
+    "background.texture": "noise",
+    "light.brightness": 0.6,
+    "light.direction": (0.4, -0.3),
+    "camera.shift": (0.02, 0.0, 0.03),
+    "camera.turn": (0.03, 0.02, 0.0),
+    "distractors.layout": 7,
+    "distractors": 3,
+    "cube.size": 0.025,
+    "cube.mass": 0.2,
+    "cube.friction": 0.2,
+    "fingers.friction": 0.4,
+    "arm.gain": 0.4,
+    "arm.damping": 2.0,
+    "drawer.friction": 3.0,
+    "drawer.damping": 20.0,
+}
 """A value of every factor that differs from the nominal one."""
 
 
@@ -128,9 +141,13 @@ def test_looks_change_pictures_and_no_motion_and_mechanics_change_motion(scene: 
 
 @pytest.mark.parametrize(
     ("task", "name"),
-    [("Grasp", name) for name, factor in FACTORS.items() if factor.kind == "physics"
-     and factor.part != "handle"] + [("Drawer", "drawer.friction"), ("Drawer", "drawer.damping")],
-)  # fmt: skip
+    [
+        ("Grasp", name)
+        for name, factor in FACTORS.items()
+        if factor.kind == "physics" and factor.part != "handle"
+    ]
+    + [("Drawer", "drawer.friction"), ("Drawer", "drawer.damping")],
+)
 def test_mechanics_change_how_the_expert_fares(task: str, name: str) -> None:
     from goalsight_envs.policies import make_policy
 
@@ -259,8 +276,9 @@ def test_a_larger_heavier_cube_is_what_the_compiler_would_have_made(
     assets = Path(shutil.copytree(ASSETS, tmp_path / "assets"))
     for piece in ("cube", "blue_cube"):
         path = assets / f"pieces/{piece}.xml"
-        text = path.read_text().replace('size="0.03 0.03 0.03" mass="0.06"',
-                                        'size="0.035 0.035 0.035" mass="0.15"')  # fmt: skip
+        text = path.read_text().replace(
+            'size="0.03 0.03 0.03" mass="0.06"', 'size="0.035 0.035 0.035" mass="0.15"'
+        )
         path.write_text(text)
     compiled = mujoco.MjModel.from_xml_path(str(assets / "stack.xml"))
     wanted = numbers(compiled)

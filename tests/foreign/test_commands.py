@@ -63,9 +63,15 @@ def test_fast_render_says_what_it_gains_and_is_kept_with_the_data(tmp_path: Path
     assert "ms instead of" in err
     assert open_dataset(tmp_path / "d").provenance.env == f"{BALL},fast_render=true"
     status, _, err = run(
-        "collect", "--env", "Goalsight/Reach-v0", "--episodes", "1", "--fast-render",
-        "--out", str(tmp_path / "e"),
-    )  # fmt: skip
+        "collect",
+        "--env",
+        "Goalsight/Reach-v0",
+        "--episodes",
+        "1",
+        "--fast-render",
+        "--out",
+        str(tmp_path / "e"),
+    )
     assert (status, "drawn fast already" in err) == (2, True)
 
 

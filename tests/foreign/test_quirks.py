@@ -131,9 +131,14 @@ class Narrow(DotEnv):  # type: ignore[misc]
 
 
 ENTRIES: dict[str, Any] = {
-    "Factory": factory, "Passing": passing, "Narrow": narrow, "Lists": Lists,
-    "Kwargs": Kwargs, "Truncates": Truncates, "Nan": Nan,
-}  # fmt: skip
+    "Factory": factory,
+    "Passing": passing,
+    "Narrow": narrow,
+    "Lists": Lists,
+    "Kwargs": Kwargs,
+    "Truncates": Truncates,
+    "Nan": Nan,
+}
 for _name, _entry in ENTRIES.items():
     gym.register(id=f"Quirk/{_name}-v0", entry_point=_entry)
 
@@ -155,9 +160,18 @@ def test_an_episode_is_recorded_up_to_its_end(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", WrapWarning)
         status, _, err = run(
-            "collect", "--env", f"goalsight_envs:Quirk/{name}-v0", "--episodes", "2",
-            "--steps", "9", "--workers", "1", "--out", str(tmp_path / "d"),
-        )  # fmt: skip
+            "collect",
+            "--env",
+            f"goalsight_envs:Quirk/{name}-v0",
+            "--episodes",
+            "2",
+            "--steps",
+            "9",
+            "--workers",
+            "1",
+            "--out",
+            str(tmp_path / "d"),
+        )
     assert status == 0, err
     assert open_dataset(tmp_path / "d").episodes.tolist() == [rows, rows]
 
@@ -217,9 +231,16 @@ def test_whatever_makes_it_is_asked_for_pictures(name: str) -> None:
 
 def test_a_constructor_that_refuses_is_one_line(run: Callable[..., tuple[int, str, str]]) -> None:
     status, _, err = run(
-        "collect", "--env", "toy_env:Quirk/Kwargs-v0?make.task=z", "--episodes", "1",
-        "--workers", "1", "--out", "nowhere",
-    )  # fmt: skip
+        "collect",
+        "--env",
+        "toy_env:Quirk/Kwargs-v0?make.task=z",
+        "--episodes",
+        "1",
+        "--workers",
+        "1",
+        "--out",
+        "nowhere",
+    )
     assert status == 2
     assert "Quirk/Kwargs-v0 cannot be made here: task must be a or b, got 'z'" in err
 
@@ -264,10 +285,27 @@ def test_a_warning_is_one_line_at_the_command_line(tmp_path: Path) -> None:
         "gymnasium.register('Mine-v0', Mine)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "goalsight.cli.main", "collect", "--env", "mine:Mine-v0",
-         "--episodes", "1", "--steps", "3", "--workers", "1", "--out", str(tmp_path / "d")],
-        capture_output=True, text=True, cwd=tmp_path, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "goalsight.cli.main",
+            "collect",
+            "--env",
+            "mine:Mine-v0",
+            "--episodes",
+            "1",
+            "--steps",
+            "3",
+            "--workers",
+            "1",
+            "--out",
+            str(tmp_path / "d"),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if "warning" in line.lower()]
     assert len(said) == 1

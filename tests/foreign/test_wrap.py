@@ -210,9 +210,12 @@ def test_a_wrong_setting_is_named(text: str, message: str) -> None:
 def test_settings_behind_an_id_are_those_of_the_config() -> None:
     text = "camera=a/b,lookat=1.5+-2+.5,hide=x+y,make.mode=fast,make.n=3,fast_render=true"
     assert with_settings(WrapConfig(), text) == WrapConfig(
-        camera="a/b", lookat=(1.5, -2.0, 0.5), hide=("x", "y"), fast_render=True,
+        camera="a/b",
+        lookat=(1.5, -2.0, 0.5),
+        hide=("x", "y"),
+        fast_render=True,
         make={"mode": "fast", "n": 3},
-    )  # fmt: skip
+    )
     assert add_setting(add_setting("Id-v0", "a=1"), "b=2") == "Id-v0?a=1,b=2"
 
 

@@ -224,9 +224,15 @@ def test_an_index_of_codes_misses_few_of_the_nearest(numbers: int) -> None:
     assert "PQ" in index_factory(*rows.shape)
     kind, content = build_index(rows, "faiss")
     memory = Memory(
-        latents=rows[:, None], lengths=torch.full((200,), 100), every=1, frameskip=1, variance=1.0,
-        encoder="", index=content, index_kind=kind,
-    )  # fmt: skip
+        latents=rows[:, None],
+        lengths=torch.full((200,), 100),
+        every=1,
+        frameskip=1,
+        variance=1.0,
+        encoder="",
+        index=content,
+        index_kind=kind,
+    )
     through, exact = LibrarySearch(memory), ExactSearch(memory, torch.device("cpu"))
     for query in torch.tanh(torch.randn(10, 6, generator=stream) @ surface):
         nearest = exact.energy(query).topk(50, largest=False).indices

@@ -23,9 +23,14 @@ def linked(episodes: list[Tensor], stride: int = 1) -> Memory:
     """A memory of episodes (n, V) in blocks of 2 steps, with its links."""
     rows, lengths = torch.cat(episodes), torch.tensor([len(episode) for episode in episodes])
     return Memory(
-        latents=rows[:, None], lengths=lengths, every=1, frameskip=2, variance=1.0, encoder="a",
+        latents=rows[:, None],
+        lengths=lengths,
+        every=1,
+        frameskip=2,
+        variance=1.0,
+        encoder="a",
         links=find_links(rows, lengths, stride),
-    )  # fmt: skip
+    )
 
 
 def line(*values: float) -> Tensor:

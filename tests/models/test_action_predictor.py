@@ -30,9 +30,14 @@ def predictor(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = TransformerPredictor(
-            P, D, VALUES, WIDTHS,
-            context=context, proprio_dim=proprio_dim, conditioning=conditioning,
-        )  # fmt: skip
+            P,
+            D,
+            VALUES,
+            WIDTHS,
+            context=context,
+            proprio_dim=proprio_dim,
+            conditioning=conditioning,
+        )
         for parameter in made.parameters():
             torch.nn.init.normal_(parameter, std=0.2)
     return made.eval()
@@ -143,9 +148,15 @@ def test_rotated_products_depend_on_the_difference_of_positions_alone(
 
 def world(**changes: object) -> WorldModel:
     values = {
-        "image_size": 32, "action_dim": 2, "frameskip": 2, "encoder": "conv",
-        "predictor": "transformer", "proprio_dim": Q, "context": 3, **changes,
-    }  # fmt: skip
+        "image_size": 32,
+        "action_dim": 2,
+        "frameskip": 2,
+        "encoder": "conv",
+        "predictor": "transformer",
+        "proprio_dim": Q,
+        "context": 3,
+        **changes,
+    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = WorldModel(WorldModelConfig(**values))  # type: ignore[arg-type]

@@ -114,9 +114,12 @@ def test_samples_come_as_often_as_the_mixture_says() -> None:
 def test_a_rows_samples_depend_on_its_own_stream_alone() -> None:
     together = mixture((3, 6), gripper=0)
     alone = BlockMixture(
-        logits=together.logits[1:2], mean=together.mean[1:2], std=together.std[1:2], gripper=0,
+        logits=together.logits[1:2],
+        mean=together.mean[1:2],
+        std=together.std[1:2],
+        gripper=0,
         closing=None if together.closing is None else together.closing[1:2],
-    )  # fmt: skip
+    )
 
     def streams(*seeds: int) -> list[torch.Generator]:
         return [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -196,9 +199,11 @@ def test_latents_are_standardised_by_what_was_seen_in_training() -> None:
 
 def test_an_actor_is_built_again_from_the_models_config() -> None:
     config = WorldModelConfig(
-        image_size=32, action_dim=A, frameskip=K,
+        image_size=32,
+        action_dim=A,
+        frameskip=K,
         heads={"actor": {**SMALL, "gripper": 2, "values": [-1.0, 0.5], "tokens": "flat"}},
-    )  # fmt: skip
+    )
     head = WorldModel(config).heads["actor"]
     assert isinstance(head, Actor)
     assert head.values == (-1.0, 0.5)

@@ -22,9 +22,14 @@ transformers: Any = pytest.importorskip("transformers", exc_type=ImportError)
 
 def config(encoder: str, **options: Any) -> WorldModelConfig:
     return WorldModelConfig(
-        image_size=32, action_dim=2, frameskip=2, encoder=encoder, encoder_options=options,
-        freeze_encoder=True, predictor="transformer",
-    )  # fmt: skip
+        image_size=32,
+        action_dim=2,
+        frameskip=2,
+        encoder=encoder,
+        encoder_options=options,
+        freeze_encoder=True,
+        predictor="transformer",
+    )
 
 
 def frames(*batch: int) -> Tensor:
@@ -101,8 +106,12 @@ def test_a_grid_averages_neighbouring_tokens(folder: Path) -> None:
 @pytest.mark.parametrize("kind", ["vit", "resnet", "clip"])
 def test_models_of_other_kinds_give_a_square_grid(kind: str, tmp_path: Path) -> None:
     """A ViT at another resolution than its own, a CNN, and the vision half of two towers."""
-    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-             "intermediate_size": 32}  # fmt: skip
+    small = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
     vision = {**small, "image_size": 16, "patch_size": 8}
     made = {
         "vit": lambda: transformers.ViTModel(transformers.ViTConfig(**vision)),

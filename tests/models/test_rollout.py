@@ -172,9 +172,13 @@ def test_heads_need_not_fill_the_width() -> None:
     """LeWM's predictor: 192 wide, 16 heads of 64, a perceptron of 2048."""
     options = {"width": 192, "depth": 6, "heads": 16, "head": 64, "hidden": 2048}
     config = WorldModelConfig(
-        size="base", image_size=SIZE, predictor="transformer", conditioning="adaln", context=3,
+        size="base",
+        image_size=SIZE,
+        predictor="transformer",
+        conditioning="adaln",
+        context=3,
         predictor_options=options,
-    )  # fmt: skip
+    )
     predictor = WorldModel(config).predictor
     assert isinstance(predictor, TransformerPredictor)
     block = predictor.layers[0]

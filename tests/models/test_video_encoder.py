@@ -45,10 +45,18 @@ def theirs() -> Any:
     """A small `VJEPA2Model` with every weight random, biases, norms and mask tokens too."""
     transformers = pytest.importorskip("transformers")
     config = transformers.VJEPA2Config(
-        crop_size=32, patch_size=8, frames_per_clip=4, hidden_size=44, num_attention_heads=2,
-        num_hidden_layers=3, mlp_ratio=48 / 11, pred_hidden_size=28, pred_num_attention_heads=2,
-        pred_num_hidden_layers=2, pred_num_mask_tokens=3,
-    )  # fmt: skip
+        crop_size=32,
+        patch_size=8,
+        frames_per_clip=4,
+        hidden_size=44,
+        num_attention_heads=2,
+        num_hidden_layers=3,
+        mlp_ratio=48 / 11,
+        pred_hidden_size=28,
+        pred_num_attention_heads=2,
+        pred_num_hidden_layers=2,
+        pred_num_mask_tokens=3,
+    )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = transformers.VJEPA2Model(config).eval()

@@ -76,9 +76,12 @@ def test_three_ways_to_grip_are_told_apart() -> None:
     """A categorical, not only a Bernoulli: the best value in the middle is found."""
     grip = Discrete(axis=3, values=(-1.0, 0.2, 1.0))
     plan = cem(
-        lambda plans: (plans - 0.1).abs().mean(dim=(2, 3, 4)), None, BOX,
-        CEMConfig(discrete=(grip,)), streams([0]),
-    )  # fmt: skip
+        lambda plans: (plans - 0.1).abs().mean(dim=(2, 3, 4)),
+        None,
+        BOX,
+        CEMConfig(discrete=(grip,)),
+        streams([0]),
+    )
     assert bool((plan.actions[..., 3] == 0.2).all())
     assert bool((plan.std[..., 3] > 0).all())  # no block is decided for good
 
@@ -87,9 +90,12 @@ def test_values_are_clipped_to_the_bounds_of_a_problem() -> None:
     """Training data that never opened the gripper wide: open means as wide as the bounds allow."""
     bounds = (torch.tensor([[-1.0, -0.3], [-1.0, -1.0]]), torch.tensor([[1.0, 0.6], [1.0, 1.0]]))
     plan = cem(
-        lambda plans: -plans.mean(dim=(2, 3, 4)), None, bounds,
-        CEMConfig(discrete=(Discrete(axis=1),)), streams([0, 1]),
-    )  # fmt: skip
+        lambda plans: -plans.mean(dim=(2, 3, 4)),
+        None,
+        bounds,
+        CEMConfig(discrete=(Discrete(axis=1),)),
+        streams([0, 1]),
+    )
     for problem, open_wide in enumerate((bounds[1][0, 1], bounds[1][1, 1])):
         assert bool((plan.actions[problem, ..., 1] == open_wide).all())
 

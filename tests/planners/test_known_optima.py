@@ -62,9 +62,12 @@ def test_cem_lands_on_the_nearest_feasible_action(target: list[float], seed: int
     wanted = torch.tensor(target)
     config = CEMConfig(horizon=1, iterations=12, min_std=0.005)
     plan = cem(
-        lambda plans: (plans - wanted).square().mean(dim=(2, 3, 4)), None,
-        (-torch.ones(2), torch.ones(2)), config, streams([seed]),
-    )  # fmt: skip
+        lambda plans: (plans - wanted).square().mean(dim=(2, 3, 4)),
+        None,
+        (-torch.ones(2), torch.ones(2)),
+        config,
+        streams([seed]),
+    )
     # the sampling spread ends at its floor, 0.005: the best of 200 draws lies well inside 4 of it
     best = wanted.clamp(-1, 1).expand_as(plan.actions)
     torch.testing.assert_close(plan.actions, best, atol=0.02, rtol=0)

@@ -111,9 +111,14 @@ def test_values_out_of_range_are_refused(field: str, value: float, message: str)
 def test_a_plan_is_moved_on_by_control_steps_too() -> None:
     actions = torch.arange(float(H * K)).reshape(1, H, K, 1)
     plan = Plan(
-        actions=actions, mean=actions, std=actions, elites=actions[:, None],
-        cost=torch.zeros(1), history=(), evaluations=1,
-    )  # fmt: skip
+        actions=actions,
+        mean=actions,
+        std=actions,
+        elites=actions[:, None],
+        cost=torch.zeros(1),
+        history=(),
+        evaluations=1,
+    )
     for blocks in range(H + 2):
         assert torch.equal(shift_steps(plan, blocks * K), shift(plan, blocks))
     assert shift_steps(plan, 1).flatten().tolist() == [1, 2, 3, 4, 5, 4]

@@ -29,10 +29,15 @@ BUDGET, THRESHOLD, SIZE = 10, 0.04, 16
 def outcome(row: str, pair: int, distances: Sequence[float]) -> Outcome:
     inside = [distance <= THRESHOLD for distance in distances[1:]]
     return Outcome(
-        row=row, pair=pair, terminal=all(inside[-5:]), anytime=any(inside),
-        distance_m=tuple(distances), latency_ms=(40.0, 60.0) if row == "agent" else (),
-        evaluations_per_decision=1000 if row == "agent" else 0, inside=stretches(inside),
-    )  # fmt: skip
+        row=row,
+        pair=pair,
+        terminal=all(inside[-5:]),
+        anytime=any(inside),
+        distance_m=tuple(distances),
+        latency_ms=(40.0, 60.0) if row == "agent" else (),
+        evaluations_per_decision=1000 if row == "agent" else 0,
+        inside=stretches(inside),
+    )
 
 
 def outcomes() -> list[Outcome]:
@@ -56,19 +61,32 @@ def results() -> Results:
     played = outcomes()
     rows = ("zero", "agent")
     return Results(
-        schema=1, goalsight="0.1.0", commit="abc123", command="goalsight bench --out '<b>'",
-        hardware="a processor", device="cpu", agent={"planner": {"samples": 200}, "replan": 1},
-        renderer="egl", mujoco="4.0.0", seed=0,
+        schema=1,
+        goalsight="0.1.0",
+        commit="abc123",
+        command="goalsight bench --out '<b>'",
+        hardware="a processor",
+        device="cpu",
+        agent={"planner": {"samples": 200}, "replan": 1},
+        renderer="egl",
+        mujoco="4.0.0",
+        seed=0,
         manifest=ManifestRef(
-            name="push-near", sha256="f00d", env="Goalsight/Push-v0", tier="near", budget=BUDGET,
-            threshold=THRESHOLD, control_dt=0.1,
+            name="push-near",
+            sha256="f00d",
+            env="Goalsight/Push-v0",
+            tier="near",
+            budget=BUDGET,
+            threshold=THRESHOLD,
+            control_dt=0.1,
         ),
         checkpoint=CheckpointRef(
             name="<script>alert(1)</script>", sha256="beef", labels_used=["cube_pos"], card={}
         ),
         rows=[row_result(row, [o for o in played if o.row == row]) for row in rows],
-        mcnemar=compare(rows, played), pairs=played,
-    )  # fmt: skip
+        mcnemar=compare(rows, played),
+        pairs=played,
+    )
 
 
 @pytest.fixture(scope="session")

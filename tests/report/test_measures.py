@@ -42,11 +42,15 @@ THRESHOLD = 0.04
 def played(steps: Sequence[bool], row: str = "agent", pair: int = 0) -> Outcome:
     """A pair that was solved after the steps given, deciding every second step."""
     return Outcome(
-        row=row, pair=pair, terminal=all(steps[-5:]), anytime=any(steps),
+        row=row,
+        pair=pair,
+        terminal=all(steps[-5:]),
+        anytime=any(steps),
         distance_m=(0.2, *(0.01 if solved else 0.1 for solved in steps)),
-        latency_ms=(10.0,) * (len(steps) // 2), evaluations_per_decision=100,
+        latency_ms=(10.0,) * (len(steps) // 2),
+        evaluations_per_decision=100,
         inside=stretches(steps),
-    )  # fmt: skip
+    )
 
 
 STEPS = st.lists(st.booleans(), min_size=10, max_size=10)

@@ -29,15 +29,28 @@ def suite(results: Results) -> SuiteResults:
         folder="push near", manifest=results.manifest, rows=results.rows, mcnemar=tests, left_out=""
     )
     other = replace(
-        first, folder="tea", manifest=replace(results.manifest, name="tea-far"),
-        rows=results.rows[:1], mcnemar=[], left_out="agent: m plans 4 numbers, the task takes 6",
-    )  # fmt: skip
+        first,
+        folder="tea",
+        manifest=replace(results.manifest, name="tea-far"),
+        rows=results.rows[:1],
+        mcnemar=[],
+        left_out="agent: m plans 4 numbers, the task takes 6",
+    )
     return SuiteResults(
-        schema=SCHEMA, suite="core", goalsight="0.1.0", commit=f"{'ab12' * 10}+dirty",
-        command="goalsight bench --suite core --out '<b>'", hardware="a processor, 2 cores",
-        device="cpu", agent=None, renderer="egl", mujoco="4.0.0", seed=0, tasks=[first, other],
+        schema=SCHEMA,
+        suite="core",
+        goalsight="0.1.0",
+        commit=f"{'ab12' * 10}+dirty",
+        command="goalsight bench --suite core --out '<b>'",
+        hardware="a processor, 2 cores",
+        device="cpu",
+        agent=None,
+        renderer="egl",
+        mujoco="4.0.0",
+        seed=0,
+        tasks=[first, other],
         checkpoint=ModelRef(name="<i>m</i>", sha256="beef" * 16, labels_used=["cube_pos"]),
-    )  # fmt: skip
+    )
 
 
 def test_the_table_has_a_line_for_every_row_of_every_task(suite: SuiteResults) -> None:

@@ -23,9 +23,14 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def collected(folder: Path, steps: int = 30, seed: int = 0) -> Dataset:
     config = CollectConfig(
-        env="fake_env:Fake/Square-v0", episodes=4, out=folder / "data", size=32, steps=steps,
-        video="none", seed=seed,
-    )  # fmt: skip
+        env="fake_env:Fake/Square-v0",
+        episodes=4,
+        out=folder / "data",
+        size=32,
+        steps=steps,
+        video="none",
+        seed=seed,
+    )
     collect(config)
     return open_dataset(config.out)
 

@@ -56,9 +56,14 @@ def run(
 ) -> TrainSummary:
     values: dict[str, Any] = {"actor": SMALL, "hindsight": HINDSIGHT, "save_every_s": 0.0}
     trainer = {
-        "max_steps": steps, "accelerator": "cpu", "precision": "32-true", "logger": False,
-        "enable_progress_bar": False, "val_check_interval": 4, "callbacks": list(callbacks),
-    }  # fmt: skip
+        "max_steps": steps,
+        "accelerator": "cpu",
+        "precision": "32-true",
+        "logger": False,
+        "enable_progress_bar": False,
+        "val_check_interval": 4,
+        "callbacks": list(callbacks),
+    }
     config = ActorRunConfig(checkpoint=base, **{**values, **changes})
     return train_actor(dataset, out, config, trainer=trainer)
 
@@ -212,10 +217,25 @@ def test_the_preset_as_it_ships(
     dataset: Dataset, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     argv = [
-        "train", "--config", "actor", "--checkpoint", str(base), "--data", str(dataset.path),
-        "--out", str(tmp_path / "r"), "--trainer.accelerator", "cpu", "--trainer.max-steps", "3",
-        "--trainer.enable-progress-bar", "false", "--actor.width", "16", "--json",
-    ]  # fmt: skip
+        "train",
+        "--config",
+        "actor",
+        "--checkpoint",
+        str(base),
+        "--data",
+        str(dataset.path),
+        "--out",
+        str(tmp_path / "r"),
+        "--trainer.accelerator",
+        "cpu",
+        "--trainer.max-steps",
+        "3",
+        "--trainer.enable-progress-bar",
+        "false",
+        "--actor.width",
+        "16",
+        "--json",
+    ]
     assert main(argv) == 0
     printed, errors = capsys.readouterr()
     assert (json.loads(printed)["steps"], errors) == (3, "")
@@ -235,11 +255,25 @@ def test_the_baseline_is_trained_in_the_same_way_and_stands_beside_the_actor(
 ) -> None:
     run(dataset, base, tmp_path / "actor")
     argv = [
-        "train", "--config", "gcbc", "--checkpoint", str(tmp_path / "actor"), "--data",
-        str(dataset.path), "--out", str(tmp_path / "r"), "--trainer.accelerator", "cpu",
-        "--trainer.max-steps", "3", "--trainer.enable-progress-bar", "false",
-        "--actor.width", "16", "--json",
-    ]  # fmt: skip
+        "train",
+        "--config",
+        "gcbc",
+        "--checkpoint",
+        str(tmp_path / "actor"),
+        "--data",
+        str(dataset.path),
+        "--out",
+        str(tmp_path / "r"),
+        "--trainer.accelerator",
+        "cpu",
+        "--trainer.max-steps",
+        "3",
+        "--trainer.enable-progress-bar",
+        "false",
+        "--actor.width",
+        "16",
+        "--json",
+    ]
     assert main(argv) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 3
     before, made = (load_checkpoint(tmp_path / name / "checkpoint") for name in ("actor", "r"))

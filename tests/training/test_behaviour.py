@@ -91,9 +91,12 @@ def run(dataset: Dataset, out: Path, *, steps: int = 4, **changes: Any) -> Path:
     windows = WindowsConfig(batch=8, validation=0.25, furthest=12)
     values: dict[str, Any] = {"model": model, "objective": BEHAVIOUR, "windows": windows}
     trainer = {
-        "max_steps": steps, "accelerator": "cpu", "precision": "32-true", "logger": False,
+        "max_steps": steps,
+        "accelerator": "cpu",
+        "precision": "32-true",
+        "logger": False,
         "enable_progress_bar": False,
-    }  # fmt: skip
+    }
     config = TrainConfig(**{**values, **changes}, save_every_s=0.0)
     return train_model(dataset, out, config, trainer=trainer).checkpoint
 

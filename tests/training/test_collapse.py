@@ -161,8 +161,12 @@ def test_frozen_encoders_and_pixels_need_nothing_against_collapse() -> None:
     assert collapse_monitor(module, clip) == {}
     found = world_model_losses(module.model, clip, module.objective)
     assert set(found) == {
-        "loss", "prediction", "rollout", "inverse_encoded", "inverse_predicted",
-    }  # fmt: skip
+        "loss",
+        "prediction",
+        "rollout",
+        "inverse_encoded",
+        "inverse_predicted",
+    }
 
 
 def test_the_target_encoder_follows_and_a_momentum_of_one_is_the_identity() -> None:
@@ -203,9 +207,12 @@ def test_a_run_resumes_its_targets_and_leaves_them_out_of_the_checkpoint(
 ) -> None:
     config = TrainConfig(model=CONFIG, objective=ObjectiveConfig(anti_collapse="dino"))
     trainer = {
-        "max_steps": 3, "accelerator": "cpu", "precision": "32-true", "logger": False,
+        "max_steps": 3,
+        "accelerator": "cpu",
+        "precision": "32-true",
+        "logger": False,
         "enable_progress_bar": False,
-    }  # fmt: skip
+    }
     summary = train_model(dataset, tmp_path / "run", config, trainer=trainer)
     state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["state_dict"]
     assert state["targets.centre"].any()

@@ -24,9 +24,17 @@ SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "train").glob("*.yaml"
 CONFIGS = [path for path in SHIPPED if path.stem not in {"actor", "gcbc"}]
 """Of world models; the actors' are tested beside their own command."""
 FAST = (
-    "--trainer.accelerator", "cpu", "--trainer.max-steps", "4", "--windows.batch", "8",
-    "--model.frameskip", "2", "--trainer.log-every-n-steps", "2",
-)  # fmt: skip
+    "--trainer.accelerator",
+    "cpu",
+    "--trainer.max-steps",
+    "4",
+    "--windows.batch",
+    "8",
+    "--model.frameskip",
+    "2",
+    "--trainer.log-every-n-steps",
+    "2",
+)
 
 
 @pytest.fixture
@@ -59,8 +67,13 @@ def test_a_run_leaves_checkpoint_state_and_logs(
     run = tmp_path / "run"
     assert load_checkpoint(Path(summary["checkpoint"])).config.action_dim == 2
     assert {entry.name for entry in run.iterdir()} == {
-        "checkpoint", "csv", "last.ckpt", "run.json", "settings.yaml", "tensorboard",
-    }  # fmt: skip
+        "checkpoint",
+        "csv",
+        "last.ckpt",
+        "run.json",
+        "settings.yaml",
+        "tensorboard",
+    }
     assert "train/rollout" in (run / "csv" / "version_0" / "metrics.csv").read_text()
     assert list((run / "tensorboard").glob("events.out.tfevents.*"))
     assert "finished run of 4 steps" in refused(train(*FAST))

@@ -30,8 +30,11 @@ from goalsight.training.run import TrainConfig, train_model
 
 PLAIN: dict[str, Any] = {"image_size": 32, "action_dim": 2, "frameskip": 2}
 FROZEN: dict[str, Any] = {
-    **PLAIN, "freeze_encoder": True, "predictor": "transformer", "inverse": False,
-}  # fmt: skip
+    **PLAIN,
+    "freeze_encoder": True,
+    "predictor": "transformer",
+    "inverse": False,
+}
 PREDICT = ObjectiveConfig(
     anti_collapse="none", distance="l1", inverse_encoded=0.0, inverse_predicted=0.0
 )
@@ -43,9 +46,13 @@ def run(
     """Train for a few steps."""
     values = {"windows": WindowsConfig(batch=8, validation=0.25), **changes}
     trainer = {
-        "max_steps": steps, "accelerator": "cpu", "precision": "32-true", "logger": False,
-        "enable_progress_bar": False, "val_check_interval": 1000,
-    }  # fmt: skip
+        "max_steps": steps,
+        "accelerator": "cpu",
+        "precision": "32-true",
+        "logger": False,
+        "enable_progress_bar": False,
+        "val_check_interval": 1000,
+    }
     config = TrainConfig(model=WorldModelConfig(**model), **values)
     return load_checkpoint(train_model(dataset, out, config, trainer=trainer).checkpoint)
 
@@ -135,13 +142,21 @@ def test_a_resumed_run_takes_the_same_encoder_and_ends_where_one_go_ends(
                 raise Killed
 
     config = TrainConfig(
-        model=WorldModelConfig(**FROZEN), objective=PREDICT, encoder_from=pretrained,
-        windows=WindowsConfig(batch=8, validation=0.25), save_every_s=0.0,
-    )  # fmt: skip
+        model=WorldModelConfig(**FROZEN),
+        objective=PREDICT,
+        encoder_from=pretrained,
+        windows=WindowsConfig(batch=8, validation=0.25),
+        save_every_s=0.0,
+    )
     trainer = {
-        "max_steps": 4, "accelerator": "cpu", "precision": "32-true", "logger": False,
-        "enable_progress_bar": False, "val_check_interval": 1000, "callbacks": [Kill()],
-    }  # fmt: skip
+        "max_steps": 4,
+        "accelerator": "cpu",
+        "precision": "32-true",
+        "logger": False,
+        "enable_progress_bar": False,
+        "val_check_interval": 1000,
+        "callbacks": [Kill()],
+    }
     with pytest.raises(Killed):
         train_model(dataset, tmp_path / "run", config, trainer=trainer)
     resumed = train_model(dataset, tmp_path / "run", config, trainer={**trainer, "callbacks": []})
@@ -227,12 +242,29 @@ def test_the_second_stage_from_the_command_line(
     dataset: Dataset, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The preset as it ships: frozen encoder, transformer, proprio of the dataset's width."""
-    status = main([
-        "train", "--config", "vjepa-ac", "--data", str(dataset.path), "--out", str(tmp_path / "r"),
-        "--encoder-from", str(pretrained), "--trainer.accelerator", "cpu", "--trainer.max-steps",
-        "2", "--windows.batch", "8", "--model.frameskip", "2", "--trainer.enable-progress-bar",
-        "false",
-    ])  # fmt: skip
+    status = main(
+        [
+            "train",
+            "--config",
+            "vjepa-ac",
+            "--data",
+            str(dataset.path),
+            "--out",
+            str(tmp_path / "r"),
+            "--encoder-from",
+            str(pretrained),
+            "--trainer.accelerator",
+            "cpu",
+            "--trainer.max-steps",
+            "2",
+            "--windows.batch",
+            "8",
+            "--model.frameskip",
+            "2",
+            "--trainer.enable-progress-bar",
+            "false",
+        ]
+    )
     assert (status, capsys.readouterr().err) == (0, "")
     made = load_checkpoint(tmp_path / "r" / "checkpoint")
     config = made.config

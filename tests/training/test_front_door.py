@@ -265,8 +265,9 @@ def test_settings_come_by_section_by_dotted_name_or_as_their_dataclass() -> None
     assert both["objective"] == {"sigreg": 0.2, "rollout": 0.0}
     whole = {"objective": vars(ObjectiveConfig())}
     assert combine(whole, {"objective": replace(ObjectiveConfig(), sigreg=0.2)})["objective"] == {
-        **whole["objective"], "sigreg": 0.2,
-    }  # fmt: skip
+        **whole["objective"],
+        "sigreg": 0.2,
+    }
     assert combine(defaults, read_preset(None)) == defaults
 
 
@@ -285,9 +286,14 @@ def test_every_head_is_trained_through_one_door(
     dataset: Dataset, home: Path, tmp_path: Path
 ) -> None:
     actor = goalsight.train_head(
-        home, dataset, tmp_path / "actor", device="cpu", max_steps=2, trainer=TRAINER,
+        home,
+        dataset,
+        tmp_path / "actor",
+        device="cpu",
+        max_steps=2,
+        trainer=TRAINER,
         hindsight={"batch": 8},
-    )  # fmt: skip
+    )
     assert isinstance(actor, TrainSummary)
     probe = goalsight.train_head(
         actor, str(dataset.path), tmp_path / "probe", "probe", kind="linear", blocks=1, windows=20

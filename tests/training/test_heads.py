@@ -50,9 +50,15 @@ def test_a_new_run_holds_the_whole_model_and_the_head_and_the_old_one_stays(
     head = ProbeHead(CONFIG, 1, 64, **OPTIONS)  # type: ignore[arg-type]
     head.mean.fill_(3.0)
     folder = save_with_head(
-        saved, tmp_path / "new", "probe", OPTIONS, head.state_dict(),
-        how={"minutes": 1.5}, labels_used=["state.square", "old"], metrics={"probe/r2": 0.9},
-    )  # fmt: skip
+        saved,
+        tmp_path / "new",
+        "probe",
+        OPTIONS,
+        head.state_dict(),
+        how={"minutes": 1.5},
+        labels_used=["state.square", "old"],
+        metrics={"probe/r2": 0.9},
+    )
     assert {file.name: file.read_bytes() for file in (saved / "checkpoint").iterdir()} == before
     old, new = load_checkpoint(saved / "checkpoint"), load_checkpoint(folder)
     for name, tensor in old.model.state_dict().items():
@@ -184,8 +190,9 @@ def test_variables_may_be_chosen_and_proprio_is_no_simulator_label(
     status, out, _ = head("--variables", "proprio.x+proprio.y", "--json")
     assert status == 0
     assert {reading["variable"] for reading in json.loads(out)["readings"]} == {
-        "proprio.x", "proprio.y",
-    }  # fmt: skip
+        "proprio.x",
+        "proprio.y",
+    }
     assert load_checkpoint(tmp_path / "out" / "checkpoint").card["labels_used"] == ["old"]
 
 

@@ -21,9 +21,14 @@ TERMS = ("prediction", "rollout", "sigreg", "inverse_encoded", "inverse_predicte
 """Of the default objective."""
 
 ADDED: dict[str, set[str]] = {
-    "sigreg": {"sigreg"}, "vicreg": {"variance", "covariance"}, "barlow": {"barlow"},
-    "infonce": {"infonce"}, "dino": {"dino"}, "ema": set(), "none": set(),
-}  # fmt: skip
+    "sigreg": {"sigreg"},
+    "vicreg": {"variance", "covariance"},
+    "barlow": {"barlow"},
+    "infonce": {"infonce"},
+    "dino": {"dino"},
+    "ema": set(),
+    "none": set(),
+}
 
 
 def make_model(**changes: Any) -> WorldModel:
@@ -183,10 +188,16 @@ def test_directions_come_from_the_generator_alone() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"sigreg": -1.0}, {"rollout": math.nan}, {"sigreg_knots": 0}, {"rollout_steps": 5},
-        {"ema_momentum": 1.5}, {"anti_collapse": "hope"}, {"distance": "l3"}, {"dino": math.inf},
+        {"sigreg": -1.0},
+        {"rollout": math.nan},
+        {"sigreg_knots": 0},
+        {"rollout_steps": 5},
+        {"ema_momentum": 1.5},
+        {"anti_collapse": "hope"},
+        {"distance": "l3"},
+        {"dino": math.inf},
     ],
-)  # fmt: skip
+)
 def test_a_value_out_of_its_range_is_refused_by_name(values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
         ObjectiveConfig(**values)

@@ -145,11 +145,14 @@ def test_what_a_hidden_part_shows_is_learned_from_the_visible_ones() -> None:
 
 def config(**changes: Any) -> PretrainConfig:
     values: dict[str, Any] = {
-        "encoder": ENCODER, "predictor": PREDICTOR, "objective": DENSE,
+        "encoder": ENCODER,
+        "predictor": PREDICTOR,
+        "objective": DENSE,
         "optimiser": OptimiserConfig(lr=1e-2, warmup_steps=2),
         "windows": WindowsConfig(frames=4, batch=8, validation=0.25),
-        "threads": 1, "save_every_s": 1e9,
-    }  # fmt: skip
+        "threads": 1,
+        "save_every_s": 1e9,
+    }
     return PretrainConfig(**values | changes)
 
 
@@ -292,9 +295,15 @@ def test_published_weights_become_a_checkpoint(
 ) -> None:
     transformers = pytest.importorskip("transformers")
     config = transformers.VJEPA2Config(
-        crop_size=32, patch_size=8, hidden_size=24, num_attention_heads=2, num_hidden_layers=1,
-        pred_hidden_size=12, pred_num_attention_heads=1, pred_num_hidden_layers=1,
-    )  # fmt: skip
+        crop_size=32,
+        patch_size=8,
+        hidden_size=24,
+        num_attention_heads=2,
+        num_hidden_layers=1,
+        pred_hidden_size=12,
+        pred_num_attention_heads=1,
+        pred_num_hidden_layers=1,
+    )
     transformers.VJEPA2Model(config).save_pretrained(tmp_path / "published")
     capsys.readouterr()
     out = tmp_path / "ours"

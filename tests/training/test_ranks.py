@@ -50,10 +50,14 @@ class Losses(nn.Module):
         torch.manual_seed(0)
         self.model = WorldModel(
             WorldModelConfig(
-                image_size=32, action_dim=2, frameskip=2, encoder=encoder, predictor=predictor,
+                image_size=32,
+                action_dim=2,
+                frameskip=2,
+                encoder=encoder,
+                predictor=predictor,
                 proprio_dim=3,
             )
-        )  # fmt: skip
+        )
         self.config = ObjectiveConfig(anti_collapse=kind, straightening=0.1)
         self.targets = make_targets(self.model, self.config)
 
@@ -133,12 +137,32 @@ def torchrun(dataset: Dataset, out: Path, *arguments: str) -> subprocess.Complet
     script = out.parent / "goalsight_train.py"
     script.write_text(program)
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        str(script), "train", "--data", str(dataset.path), "--out", str(out),
-        "--trainer.devices", "2", "--trainer.accelerator", "cpu", "--windows.batch", "4",
-        "--model.frameskip", "2", "--trainer.precision", "32-true",
-        "--trainer.enable_progress_bar", "false", *arguments,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(script),
+        "train",
+        "--data",
+        str(dataset.path),
+        "--out",
+        str(out),
+        "--trainer.devices",
+        "2",
+        "--trainer.accelerator",
+        "cpu",
+        "--windows.batch",
+        "4",
+        "--model.frameskip",
+        "2",
+        "--trainer.precision",
+        "32-true",
+        "--trainer.enable_progress_bar",
+        "false",
+        *arguments,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, timeout=240

@@ -46,10 +46,16 @@ def run(
     **changes: Any,
 ) -> TrainSummary:
     trainer = {
-        "max_steps": steps, "accelerator": "cpu", "precision": "32-true", "log_every_n_steps": 2,
-        "val_check_interval": 5, "logger": False, "enable_progress_bar": False,
-        "callbacks": list(callbacks), **(intervals or {}),
-    }  # fmt: skip
+        "max_steps": steps,
+        "accelerator": "cpu",
+        "precision": "32-true",
+        "log_every_n_steps": 2,
+        "val_check_interval": 5,
+        "logger": False,
+        "enable_progress_bar": False,
+        "callbacks": list(callbacks),
+        **(intervals or {}),
+    }
     return train_model(dataset, out, config(**changes), trainer=trainer, settings=settings)
 
 
@@ -213,10 +219,16 @@ def test_a_time_limit_ends_the_run_annealed_and_a_resume_keeps_the_clock(
     clock = Clock()
     monkeypatch.setattr("pytorch_lightning.callbacks.timer.time", clock)
     trainer = {
-        "max_steps": -1, "max_time": "00:00:00:02", "accelerator": "cpu", "logger": False,
-        "precision": "32-true", "log_every_n_steps": 1, "enable_progress_bar": False,
-        "val_check_interval": 1000, "callbacks": [Takes(clock)],
-    }  # fmt: skip
+        "max_steps": -1,
+        "max_time": "00:00:00:02",
+        "accelerator": "cpu",
+        "logger": False,
+        "precision": "32-true",
+        "log_every_n_steps": 1,
+        "enable_progress_bar": False,
+        "val_check_interval": 1000,
+        "callbacks": [Takes(clock)],
+    }
     stop = {**trainer, "callbacks": [Takes(clock), At(5, ctrl_c)]}
     first = train_model(dataset, tmp_path / "run", config(), trainer=stop)
     second = train_model(dataset, tmp_path / "run", config(), trainer=trainer)

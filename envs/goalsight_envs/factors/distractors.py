@@ -18,9 +18,15 @@ from goalsight_envs.factors.looks import paint
 MOST = 4
 """Distractors in the scene."""
 PLACES = (
-    (0.02, 0.25), (0.14, -0.21), (0.03, -0.26), (0.14, 0.21),
-    (0.25, 0.30), (0.13, 0.32), (0.13, -0.32), (0.02, 0.36),
-)  # fmt: skip
+    (0.02, 0.25),
+    (0.14, -0.21),
+    (0.03, -0.26),
+    (0.14, 0.21),
+    (0.25, 0.30),
+    (0.13, 0.32),
+    (0.13, -0.32),
+    (0.02, 0.36),
+)
 """Where they may stand, x and y [m]: seen by the camera, 10 cm and more behind the workspace."""
 SHAPES = (
     mujoco.mjtGeom.mjGEOM_BOX,

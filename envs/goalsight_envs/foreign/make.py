@@ -61,9 +61,12 @@ def wrap(
         env, config = _make_inner(env, config)
     known = config or KNOWN.get(env.spec.id if env.spec else "") or WrapConfig()
     given = {
-        "camera": camera, "frameskip": frameskip, "threshold": threshold,
-        "fast_render": fast_render, "goal": goal if isinstance(goal, str) else None,
-    }  # fmt: skip
+        "camera": camera,
+        "frameskip": frameskip,
+        "threshold": threshold,
+        "fast_render": fast_render,
+        "goal": goal if isinstance(goal, str) else None,
+    }
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return ForeignEnv(
         env,

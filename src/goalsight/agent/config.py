@@ -68,9 +68,16 @@ class CostConfig:
     def __post_init__(self) -> None:
         _check_one_of(self, energy=get_args(Energy), aggregate=get_args(Aggregate))
         _check_not_negative(
-            self, "time_penalty", "path_weight", "latent_weight", "decoded_weight",
-            "actor_nll_weight", "disagreement_weight", "action_weight", "smoothness_weight",
-        )  # fmt: skip
+            self,
+            "time_penalty",
+            "path_weight",
+            "latent_weight",
+            "decoded_weight",
+            "actor_nll_weight",
+            "disagreement_weight",
+            "action_weight",
+            "smoothness_weight",
+        )
         if not (self.latent_weight or self.decoded_weight):
             raise ValueError(
                 "latent_weight and decoded_weight are both 0: no plan would be nearer to the goal"

@@ -236,8 +236,11 @@ def check_policies(rows: Collection[str], agent: Agent | None, env: Env, spec: P
 
 
 MODES: dict[str, Mode] = {
-    "gcbc": "actor", "actor": "actor", "search": "search", "hybrid": "hybrid",
-}  # fmt: skip
+    "gcbc": "actor",
+    "actor": "actor",
+    "search": "search",
+    "hybrid": "hybrid",
+}
 """Rows whose name says who decides, and who it is."""
 
 

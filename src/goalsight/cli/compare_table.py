@@ -128,8 +128,10 @@ def _r2(probe: dict[str, Any], variable: str) -> str:
     """MLP probe on encoded latents."""
     for reading in probe["readings"]:
         if (reading["variable"], reading["probe"], reading["source"]) == (
-            variable, "mlp", "encoded"
-        ):  # fmt: skip
+            variable,
+            "mlp",
+            "encoded",
+        ):
             return "" if reading["r2"] is None else f"{reading['r2']:.2f}"
     return ""
 

@@ -227,12 +227,20 @@ def import_(
 
     try:
         config = ImportConfig(
-            source=source, out=out, format=format, control_hz=control_hz, source_hz=source_hz,
+            source=source,
+            out=out,
+            format=format,
+            control_hz=control_hz,
+            source_hz=source_hz,
             keys=Keys(camera=camera, action=action, state=state, truth=truth),
-            actions_are=actions_are, size=size, fit=fit, video=video,
-            low=_numbers(action_low, "--action-low"), high=_numbers(action_high, "--action-high"),
+            actions_are=actions_are,
+            size=size,
+            fit=fit,
+            video=video,
+            low=_numbers(action_low, "--action-low"),
+            high=_numbers(action_high, "--action-high"),
             skip=frozenset((skip or "").split(",")) - {""},
-        )  # fmt: skip
+        )
     except ValueError as error:
         raise UserError(str(error)) from error
     with progress_bar("Importing") as report:

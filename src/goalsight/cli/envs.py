@@ -197,9 +197,12 @@ def task_sheet(task: str, size: int) -> Image:
     rows: dict[str, list[Pixels]] = {}
     for level in ("", *LEVELS):
         env = gymnasium.make(
-            task, size=size, cameras=("front", "wrist"), factors=level or None,
+            task,
+            size=size,
+            cameras=("front", "wrist"),
+            factors=level or None,
             disable_env_checker=True,
-        )  # fmt: skip
+        )
         inner = env.unwrapped
         assert isinstance(inner, ArmEnv)
         starts, goals, hand = [], [], []

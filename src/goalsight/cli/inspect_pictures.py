@@ -101,9 +101,14 @@ def energy(
         raise UserError(f"--axes takes two action axes, such as dx,dy; got {axes!r}")
     subject = open_subject(checkpoint, data, device)
     report = energy_landscape(
-        subject.model, _held_out(subject, blocks), axes=names and (names[0], names[1]),
-        horizon=blocks, count=windows, grid=grid, seed=seed,
-    )  # fmt: skip
+        subject.model,
+        _held_out(subject, blocks),
+        axes=names and (names[0], names[1]),
+        horizon=blocks,
+        count=windows,
+        grid=grid,
+        seed=seed,
+    )
     _finish(about(subject), out, "energy", report, draw_landscape(report), json=json)
 
 
@@ -155,11 +160,15 @@ def surprise(
     check_robot(loaded.model, len(PushEnv.action_names), len(PushEnv.proprio_names))
     events = [
         stage(
-            name, pairs=pairs, size=config.image_size, frameskip=config.frameskip,
-            context=config.context, seed=seed,
+            name,
+            pairs=pairs,
+            size=config.image_size,
+            frameskip=config.frameskip,
+            context=config.context,
+            seed=seed,
         )
         for name in chosen
-    ]  # fmt: skip
+    ]
     report = run(loaded.model, events, seed=seed)
     head = {"checkpoint": {"path": str(folder), "sha256": loaded.sha256}, "seed": seed}
     _finish(head, out, "surprise", report, draw_surprise(report), json=json)

@@ -13,9 +13,16 @@ from goalsight.cli.parsing import parse
 from goalsight.paths import config_dir
 
 Kind = Literal[
-    "everything", "presets", "manifests", "suites", "mixes", "checkpoints", "envs", "rows",
+    "everything",
+    "presets",
+    "manifests",
+    "suites",
+    "mixes",
+    "checkpoints",
+    "envs",
+    "rows",
     "settings",
-]  # fmt: skip
+]
 
 SECTIONS: dict[str, tuple[str, str]] = {
     "--model": ("goalsight.models", "WorldModelConfig"),

@@ -55,9 +55,12 @@ def entry() -> None:
     plain = warnings.formatwarning
 
     def in_a_line(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int,
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
         line: str | None = None,
-    ) -> str:  # fmt: skip
+    ) -> str:
         if category.__module__.startswith("goalsight"):
             return f"goalsight: warning: {message}\n"
         return plain(message, category, filename, lineno, line)

@@ -48,9 +48,14 @@ def build(
     loaded = load_checkpoint(find_checkpoint(checkpoint), device)
     with progress_bar("Encoding", "frames") as report:
         memory = build_memory(
-            loaded.model, dataset, checkpoint_sha256=loaded.sha256, every=every, index=index,
-            links=links, progress=report,
-        )  # fmt: skip
+            loaded.model,
+            dataset,
+            checkpoint_sha256=loaded.sha256,
+            every=every,
+            index=index,
+            links=links,
+            progress=report,
+        )
     save_memory(memory, out)
     summary = {
         "memory": str(out),

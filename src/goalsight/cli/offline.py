@@ -56,9 +56,14 @@ def eval_offline(
         raise UserError(f"--moments and --plans must be at least 2, got {moments} and {plans}")
     subject = open_subject(checkpoint, data, device)
     report = evaluate_offline(
-        subject, blocks=blocks, windows=windows, goal_blocks=goal_blocks, moments=moments,
-        plans=plans, seed=seed,
-    )  # fmt: skip
+        subject,
+        blocks=blocks,
+        windows=windows,
+        goal_blocks=goal_blocks,
+        moments=moments,
+        plans=plans,
+        seed=seed,
+    )
     if out is not None:
         finish(subject, out, "offline", report, draw_offline(report), json=json)
     elif json:

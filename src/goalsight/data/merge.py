@@ -22,9 +22,17 @@ from goalsight.io import check_free, link_or_copy, new_folder
 from goalsight.progress import Progress, silent
 
 SHARED = (
-    "size", "video", "control_dt", "camera", "other_cameras", "renderer", "action_names",
-    "action_low", "action_high", "proprio_names",
-)  # fmt: skip
+    "size",
+    "video",
+    "control_dt",
+    "camera",
+    "other_cameras",
+    "renderer",
+    "action_names",
+    "action_low",
+    "action_high",
+    "proprio_names",
+)
 """What datasets must agree in to be one: the robot, its clock, and how it is seen."""
 
 

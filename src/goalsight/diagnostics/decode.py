@@ -136,9 +136,11 @@ def fit_decoder(
     config = config or DecoderConfig()
     device = next(model.buffers()).device
     shape = DecoderShape(
-        patches=model.patches, dim=model.latent_dim, image_size=model.config.image_size,
+        patches=model.patches,
+        dim=model.latent_dim,
+        image_size=model.config.image_size,
         width=SIZES[model.config.size].stem,
-    )  # fmt: skip
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         decoder = Decoder(shape).to(device)

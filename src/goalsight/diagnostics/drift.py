@@ -52,8 +52,10 @@ class DriftReport:
         """The errors as a table."""
         rows = [("blocks ahead", [str(block) for block in self.blocks])]
         for name, values in (
-            ("model", self.model), ("copy-last", self.copy_last), ("mean", self.mean)
-        ):  # fmt: skip
+            ("model", self.model),
+            ("copy-last", self.copy_last),
+            ("mean", self.mean),
+        ):
             rows.append((name, [f"{value:.3f}" for value in values]))
         lines = [f"{name:<13}" + "".join(f"{cell:>7}" for cell in cells) for name, cells in rows]
         lines.append(

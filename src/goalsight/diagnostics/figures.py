@@ -55,16 +55,21 @@ def draw_collapse(report: CollapseReport) -> Figure:
         ranks = np.arange(1, len(shares) + 1)
         spectrum.plot(ranks, shares, ".-", color=COLOURS[kind], label=named, markersize=3)
         dims = np.arange(1, report.width + 1)
-        spread.plot(dims, np.sort(usage.std)[::-1], ".-", color=COLOURS[kind], label=label,
-                    markersize=3)  # fmt: skip
+        spread.plot(
+            dims, np.sort(usage.std)[::-1], ".-", color=COLOURS[kind], label=label, markersize=3
+        )
     spectrum.set(
-        yscale="log", xlabel="principal direction", ylabel="share of the variance",
+        yscale="log",
+        xlabel="principal direction",
+        ylabel="share of the variance",
         title=f"Spectrum: {report.width} dimensions, {report.frames} frames",
-    )  # fmt: skip
+    )
     spread.set(
-        xlabel="dimension, sorted", ylabel="standard deviation", ylim=(0, None),
+        xlabel="dimension, sorted",
+        ylabel="standard deviation",
+        ylim=(0, None),
         title="Spread of each dimension",
-    )  # fmt: skip
+    )
     if report.collapsed:
         spectrum.set_title("Collapsed", loc="right", color="#c9184a")
     spectrum.legend()
@@ -84,10 +89,12 @@ def draw_drift(report: DriftReport) -> Figure:
     axes.plot(blocks, report.copy_last, "s--", color=COLOURS["copied"], label="copy-last")
     axes.plot(blocks, report.mean, ":", color=COLOURS["mean"], label="mean latent", linewidth=2)
     axes.set(
-        xlabel="action blocks ahead", ylabel="squared error / latent variance",
-        ylim=(0, _top([report.model, report.copy_last, report.mean])), xticks=blocks,
+        xlabel="action blocks ahead",
+        ylabel="squared error / latent variance",
+        ylim=(0, _top([report.model, report.copy_last, report.mean])),
+        xticks=blocks,
         title=f"Drift over {report.windows} windows of {report.episodes} held-out episodes",
-    )  # fmt: skip
+    )
     axes.legend()
     return figure
 

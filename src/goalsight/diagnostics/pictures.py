@@ -67,15 +67,26 @@ def draw_landscape(report: LandscapeReport) -> Figure:
         place.plot([-1, 1], [-1, 1], color="black", linewidth=0.8, alpha=0.4)
         place.plot(report.recorded[:, i], found[:, i], ".", color=COLOURS["imagined"], alpha=0.7)
         place.set(
-            xlabel=f"recorded {report.axes[i]}", ylabel="of least energy", xlim=(-1.1, 1.1),
-            ylim=(-1.1, 1.1), aspect="equal",
+            xlabel=f"recorded {report.axes[i]}",
+            ylabel="of least energy",
+            xlim=(-1.1, 1.1),
+            ylim=(-1.1, 1.1),
+            aspect="equal",
             title=f"{report.axes[i]}: correlation {report.correlation[i]:.2f}",
-        )  # fmt: skip
+        )
     marks = [
         Line2D([], [], color=MARK, marker="+", linestyle="", markersize=10, label="recorded"),
-        Line2D([], [], color="white", marker="o", linestyle="", markeredgecolor="black",
-               markersize=6, label="least energy"),
-    ]  # fmt: skip
+        Line2D(
+            [],
+            [],
+            color="white",
+            marker="o",
+            linestyle="",
+            markeredgecolor="black",
+            markersize=6,
+            label="least energy",
+        ),
+    ]
     figure.legend(handles=marks, loc="outside lower left", ncols=2)
     figure.suptitle(
         f"Energy after {_blocks(report.horizon)} (dark is near what really came). Error "
@@ -153,9 +164,12 @@ def _curves(axes: Axes, item: ViolationReport) -> None:
         axes.fill_between(blocks, low, high, color=colour, alpha=0.2, linewidth=0)
         axes.plot(blocks, middle, "o-", color=colour, label=name)
     axes.set(
-        xlabel="block, 1 is the first to show it", ylabel="squared latent error", xticks=blocks,
-        ylim=(0, None), title="Surprise: median and quartiles",
-    )  # fmt: skip
+        xlabel="block, 1 is the first to show it",
+        ylabel="squared latent error",
+        xticks=blocks,
+        ylim=(0, None),
+        title="Surprise: median and quartiles",
+    )
     axes.legend()
 
 
@@ -169,10 +183,10 @@ def _spread(axes: Axes, item: ViolationReport) -> None:
         axes.hist(np.log10(values.clip(floor)), edges.tolist(), color=colour, alpha=0.55)
     low, high = item.auroc_interval
     axes.set(
-        xlabel="log10 of a clip's largest surprise", ylabel="clips",
-        title=f"AUROC {item.auroc:.2f} [{low:.2f}, {high:.2f}], "
-        f"paired {100 * item.paired:.0f} %",
-    )  # fmt: skip
+        xlabel="log10 of a clip's largest surprise",
+        ylabel="clips",
+        title=f"AUROC {item.auroc:.2f} [{low:.2f}, {high:.2f}], paired {100 * item.paired:.0f} %",
+    )
 
 
 def _blocks(count: int) -> str:

@@ -95,8 +95,11 @@ class ProbeReport:
         """
         for reading in self.readings:
             if (reading.variable, reading.probe, reading.source, reading.blocks) == (
-                variable, probe, source, blocks
-            ):  # fmt: skip
+                variable,
+                probe,
+                source,
+                blocks,
+            ):
                 return reading
         raise KeyError(
             f"no {probe} reading of {variable!r} {source} at {blocks} blocks; there are "

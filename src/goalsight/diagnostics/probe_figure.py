@@ -63,17 +63,24 @@ def _draw_bars(axes: Axes, report: ProbeReport) -> None:
     for number, kind in enumerate(report.probes, 1):
         heights = [max(0.0, report.find(name, kind).r2 or 0.0) for name in names]
         axes.barh(
-            places + thick * (number - (len(report.probes) + 1) / 2), heights, thick,
-            color=COLOURS["encoded"], alpha=number / len(report.probes), label=kind,
-        )  # fmt: skip
+            places + thick * (number - (len(report.probes) + 1) / 2),
+            heights,
+            thick,
+            color=COLOURS["encoded"],
+            alpha=number / len(report.probes),
+            label=kind,
+        )
     for place, name in enumerate(names):
         reading = report.find(name, report.probes[-1])
         text = "constant" if reading.r2 is None else error_text(reading)
         axes.text(1.02, place, text, va="center", fontsize=8)
     axes.set(
-        yticks=places, yticklabels=names, xlim=(0, 1), xlabel="R2 on held-out episodes",
+        yticks=places,
+        yticklabels=names,
+        xlim=(0, 1),
+        xlabel="R2 on held-out episodes",
         title=f"Probes of encoded latents ({report.features} numbers)",
-    )  # fmt: skip
+    )
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     error = f"{report.probes[-1]} error"
@@ -91,6 +98,9 @@ def _draw_error(axes: Axes, report: ProbeReport, variable: str) -> None:
         errors = [scale * reading.rmse for reading in readings]
         axes.plot(blocks, errors, style, color=COLOURS[source], label=label, markersize=4)
     axes.set(
-        xlabel="action blocks ahead", ylabel=f"error [{name}]", ylim=(0, None), xticks=blocks,
+        xlabel="action blocks ahead",
+        ylabel=f"error [{name}]",
+        ylim=(0, None),
+        xticks=blocks,
         title=variable,
-    )  # fmt: skip
+    )

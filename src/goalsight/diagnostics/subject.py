@@ -84,9 +84,13 @@ class Subject:
         frames = blocks + (config.context if blocks else 1)
         with progress_bar("Decoding") as report:
             return Windows(
-                self.dataset, episodes, frames, config.frameskip, config.image_size,
+                self.dataset,
+                episodes,
+                frames,
+                config.frameskip,
+                config.image_size,
                 progress=report,
-            )  # fmt: skip
+            )
 
     def held_out(self, blocks: int, count: int, seed: int) -> Latents:
         """Latents of held-out windows, imagined so many blocks ahead; see `imagine`."""

@@ -117,11 +117,14 @@ class SubgoalFinder:
         self._goals = goals
         self._ways = [
             Ways(
-                self.memory, self._search.energy(goal) / unit,
-                match_radius=config.match_radius, step_cost=config.step_cost, jumps=config.jumps,
+                self.memory,
+                self._search.energy(goal) / unit,
+                match_radius=config.match_radius,
+                step_cost=config.step_cost,
+                jumps=config.jumps,
             )
             for goal in goals.flatten(1)
-        ]  # fmt: skip
+        ]
 
     @torch.no_grad()
     def aim(self, now: Tensor, following: Sequence[Segment | None] = ()) -> Aim:
@@ -178,9 +181,13 @@ class SubgoalFinder:
         if aim is None:
             return None
         return Segment(
-            episode=int(ways.episode[start]), start=start, aim=aim, end=end, jumps=jumps,
+            episode=int(ways.episode[start]),
+            start=start,
+            aim=aim,
+            end=end,
+            jumps=jumps,
             score=float(score[best]),
-        )  # fmt: skip
+        )
 
     def _candidates(self, now: Tensor, kept: Segment | None) -> tuple[Tensor, Tensor]:
         """Rows near the present, in order, and those of the segment being followed."""

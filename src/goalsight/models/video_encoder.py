@@ -186,9 +186,12 @@ class VideoEncoder(nn.Module):
             )
         grid = config.grid(video.shape[-4])
         tubelets = rearrange(
-            video, "n (t i) c (h j) (w k) -> n (t h w) (c i j k)",
-            i=config.tubelet, j=config.patch, k=config.patch,
-        )  # fmt: skip
+            video,
+            "n (t i) c (h j) (w k) -> n (t h w) (c i j k)",
+            i=config.tubelet,
+            j=config.patch,
+            k=config.patch,
+        )
         return tubelets, grid_positions(grid, video.device)
 
 

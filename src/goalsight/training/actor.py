@@ -358,10 +358,18 @@ class ActorModule(RunModule):
         told = {
             name: card[name]
             for name in (
-                "dataset", "seed", "split", "steps", "finished", "minutes", "hardware",
-                "precision", "versions", "training",
+                "dataset",
+                "seed",
+                "split",
+                "steps",
+                "finished",
+                "minutes",
+                "hardware",
+                "precision",
+                "versions",
+                "training",
             )
-        }  # fmt: skip
+        }
         head = {**told, "metrics": card["metrics"], "trained_on": self._base.sha256}
         old = {k: v for k, v in self._base.card.items() if k not in {"goalsight", "commit"}}
         heads = {**old.get("heads", {}), self._head: head}

@@ -574,9 +574,12 @@ def fit_ensemble(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         head = Ensemble(
-            model.config, model.patches, model.latent_dim,
-            members=config.members, width=config.width,
-        )  # fmt: skip
+            model.config,
+            model.patches,
+            model.latent_dim,
+            members=config.members,
+            width=config.width,
+        )
     rows = torch.nonzero(seen.left > 0).squeeze(1)
     changes = (seen.latents[rows + 1] - seen.latents[rows]).mean(1)
     head.scale.copy_(changes.std(0).clamp_min(1e-6))

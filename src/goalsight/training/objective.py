@@ -335,9 +335,12 @@ def _behaviour(model: WorldModel, clip: GoalClip, z: Tensor, there: Tensor) -> T
 
 
 _WEIGHT_OF: dict[str, str] = {
-    "sigreg": "sigreg", "vicreg": "covariance", "barlow": "barlow", "infonce": "infonce",
+    "sigreg": "sigreg",
+    "vicreg": "covariance",
+    "barlow": "barlow",
+    "infonce": "infonce",
     "dino": "dino",
-}  # fmt: skip
+}
 """The weight to raise first."""
 
 

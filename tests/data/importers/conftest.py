@@ -171,8 +171,13 @@ def write_robomimic(root: Path, episodes: list[Any]) -> Path:
 def write_minari(root: Path, episodes: list[Any]) -> Path:
     h5py = pytest.importorskip("h5py")
     (root / "data").mkdir(parents=True)
-    space = {"type": "Box", "dtype": "float32", "shape": [WIDE], "low": [-4.0] * WIDE,
-             "high": [8.0] * WIDE}  # fmt: skip
+    space = {
+        "type": "Box",
+        "dtype": "float32",
+        "shape": [WIDE],
+        "low": [-4.0] * WIDE,
+        "high": [8.0] * WIDE,
+    }
     write_json(root / "data/metadata.json", {"action_space": json.dumps(space)})
     with h5py.File(root / "data/main_data.hdf5", "w") as file:
         for number, episode in enumerate(episodes):
@@ -204,8 +209,9 @@ def write_folder(root: Path, episodes: list[Any]) -> Path:
         write_mp4(root / f"run {number}.mp4", episode.frames)
         with (root / f"run {number}.csv").open("w", newline="") as file:
             table = csv.writer(file)
-            table.writerow(["timestamp", "action.x", "action.y", "action.z", "state.a", "state.b",
-                            "success"])  # fmt: skip
+            table.writerow(
+                ["timestamp", "action.x", "action.y", "action.z", "state.a", "state.b", "success"]
+            )
             for t in range(len(episode.actions)):
                 row = [t / FPS, *episode.actions[t].tolist(), *episode.state[t].tolist()]
                 table.writerow([*row, episode.success[t]])
@@ -215,10 +221,13 @@ def write_folder(root: Path, episodes: list[Any]) -> Path:
 @pytest.fixture
 def log_writers() -> dict[str, Writer]:
     return {
-        "lerobot v2.1": write_lerobot_v21, "lerobot v3": write_lerobot_v3,
-        "hdf5": write_robomimic, "minari": write_minari, "npz": write_ogbench,
+        "lerobot v2.1": write_lerobot_v21,
+        "lerobot v3": write_lerobot_v3,
+        "hdf5": write_robomimic,
+        "minari": write_minari,
+        "npz": write_ogbench,
         "folder": write_folder,
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture

@@ -81,9 +81,13 @@ def test_a_log_is_read_as_it_was_written(
     ],
 )
 def test_feature_names_are_kept(
-    kind: str, actions: list[str], proprio: list[str], log_writers: Writers, recorded: list[Any],
+    kind: str,
+    actions: list[str],
+    proprio: list[str],
+    log_writers: Writers,
+    recorded: list[Any],
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     dataset, _ = bring(log_writers[kind](tmp_path / "log", recorded), tmp_path / "d")
     assert dataset.provenance.action_names == actions
     assert dataset.provenance.proprio_names == proprio
@@ -177,9 +181,12 @@ def damaged(kind: str, source: Path) -> str:
 
 @pytest.mark.parametrize("kind", ["lerobot v2.1", "lerobot v3", "folder", "hdf5", "npz"])
 def test_damage_is_one_line_that_names_the_file(
-    kind: str, log_writers: Writers, recorded: list[Any], tmp_path: Path,
+    kind: str,
+    log_writers: Writers,
+    recorded: list[Any],
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     source = log_writers[kind](tmp_path / "log", recorded)
     message = damaged(kind, source)
     assert main(["data", "import", str(source), "--out", str(tmp_path / "d")]) == 2

@@ -221,9 +221,12 @@ def test_a_scale_that_was_changed_by_a_digit_is_not_believed(
     ],
 )
 def test_settings_that_do_not_fit_the_log_are_refused(
-    changes: dict[str, Any], message: str, log_writers: Writers, recorded: list[Any],
+    changes: dict[str, Any],
+    message: str,
+    log_writers: Writers,
+    recorded: list[Any],
     tmp_path: Path,
-) -> None:  # fmt: skip
+) -> None:
     source = log_writers["hdf5"](tmp_path / "log", recorded)
     with pytest.raises(UserError, match=message):
         import_log(ImportConfig(source=source, out=tmp_path / "d", **changes))

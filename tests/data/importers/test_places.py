@@ -123,14 +123,19 @@ def assert_kept(source: Path, recorded: list[Any], kept: list[list[int]]) -> Non
 
 @pytest.mark.parametrize("kind", ["lerobot v3", "lerobot v2.1"])
 def test_a_gap_in_an_episode_is_named(
-    kind: str, log_writers: Writers, recorded: list[Any], tmp_path: Path,
+    kind: str,
+    log_writers: Writers,
+    recorded: list[Any],
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     """Idle rows were taken out of the table, not out of the video."""
     source = log_writers[kind](tmp_path / "gap", recorded)
     table = DATA if kind == "lerobot v3" else Path("data/chunk-000/episode_000000.parquet")
-    take(source / table, [i for i in range(pq.read_metadata(source / table).num_rows)
-                          if not 4 <= i < 7])  # fmt: skip
+    take(
+        source / table,
+        [i for i in range(pq.read_metadata(source / table).num_rows) if not 4 <= i < 7],
+    )
     if kind == "lerobot v3":
         edit(source / LIST, lambda row: row.update(length=[9, 9, 15][row["episode_index"]]))
     else:
@@ -176,9 +181,12 @@ def test_a_time_between_two_frames_is_refused_where_nothing_else_tells_them_apar
 
 
 def test_two_episodes_at_one_place_of_a_video_are_refused(
-    v3: Path, recorded: list[Any], encode: Callable[..., None], tmp_path: Path,
+    v3: Path,
+    recorded: list[Any],
+    encode: Callable[..., None],
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     """One video an episode, and a list that puts all of them into the first."""
     for number, episode in enumerate(recorded):
         encode((v3 / FILM).with_name(f"file-{number:03d}.mp4"), episode.frames)

@@ -109,11 +109,14 @@ def stacked(pictures: Array, order: tuple[int, ...]) -> Array:
         (lambda p: p / 127.5 - 1, r"float64 from -0\.\d+ to 0\.\d+, not in \[0, 1\]"),
     ],
     ids=["four greys", "three greys", "newest first", "three colours", "floats to 255", "signed"],
-)  # fmt: skip
+)
 def test_what_only_looks_like_a_picture_is_refused(
-    change: Callable[[Array], Array], message: str, recorded: list[Any], tmp_path: Path,
+    change: Callable[[Array], Array],
+    message: str,
+    recorded: list[Any],
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     arrays = arrays_of(recorded)
     arrays["observations"] = change(arrays["observations"])
     path = save(tmp_path / "log.npz", **arrays)
@@ -230,9 +233,12 @@ def test_a_log_without_pictures_is_told_what_was_looked_for(
 
 @pytest.mark.parametrize("place", ["demo_11", "demo_0"])
 def test_an_episode_that_was_given_up_can_be_left_out(
-    place: str, robomimic: Path, recorded: list[Any], tmp_path: Path,
+    place: str,
+    robomimic: Path,
+    recorded: list[Any],
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     """Isaac Lab keeps a demo of no steps; there was no way past it, even with `--skip`."""
     with h5py.File(robomimic, "a") as file:
         file["data"].create_group(place).attrs["num_samples"] = 0
@@ -242,9 +248,12 @@ def test_an_episode_that_was_given_up_can_be_left_out(
 
 @pytest.mark.parametrize("key", ["obs/agentview_image", "actions"])
 def test_a_damaged_chunk_is_one_line_and_can_be_left_out(
-    key: str, robomimic: Path, recorded: list[Any], tmp_path: Path,
+    key: str,
+    robomimic: Path,
+    recorded: list[Any],
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     with h5py.File(robomimic, "a") as file:
         values = file[f"data/demo_9/{key}"][:]
         del file[f"data/demo_9/{key}"]
@@ -333,9 +342,13 @@ def test_a_clock_is_read_by_all_of_its_time_and_yields_to_the_video(
     ("many", "unit"), [(1e3, "milliseconds"), (1e6, "microseconds"), (1e9, "nanoseconds")]
 )
 def test_a_clock_in_another_unit_is_named(
-    many: float, unit: str, folder: Path, recorded: list[Any], tmp_path: Path,
+    many: float,
+    unit: str,
+    folder: Path,
+    recorded: list[Any],
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     restamp(folder, lambda t: 7 * many + t * many / 20)
     line = refusal(folder, tmp_path / "d", capsys)
     assert f"the videos 20: it seems to count {unit}" in line

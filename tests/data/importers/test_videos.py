@@ -106,11 +106,13 @@ def test_a_video_that_goalsight_wrote_is_copied_byte_by_byte(folder: Path, tmp_p
         ((-1, 0, 0, 1), lambda picture: picture[:, ::-1]),
         ((0, 1, 1, 0), lambda picture: picture.swapaxes(0, 1)),
     ],
-)  # fmt: skip
+)
 def test_a_video_is_read_as_a_player_shows_it(
-    matrix: tuple[int, int, int, int], shown: Callable[[np.ndarray], np.ndarray],
-    recorded: list[Any], tmp_path: Path,
-) -> None:  # fmt: skip
+    matrix: tuple[int, int, int, int],
+    shown: Callable[[np.ndarray], np.ndarray],
+    recorded: list[Any],
+    tmp_path: Path,
+) -> None:
     """A phone keeps its pictures as the sensor gives them, and a matrix that says how to turn."""
     path = tmp_path / "film.mp4"
     write_film(path, recorded[0].frames, (np.arange(12) / 20).tolist())
@@ -135,9 +137,14 @@ def test_frames_are_found_by_number_from_anywhere(recorded: list[Any], tmp_path:
 
 @pytest.mark.parametrize(("change", "word"), [(1, "longer"), (-1, "cut short")])
 def test_a_video_of_another_length_than_its_table_says_which_is_longer(
-    change: int, word: str, folder: Path, recorded: list[Any], encode: Callable[..., None],
-    tmp_path: Path, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    change: int,
+    word: str,
+    folder: Path,
+    recorded: list[Any],
+    encode: Callable[..., None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     frames = recorded[1].frames
     frames = np.concatenate((frames, frames[-1:])) if change > 0 else frames[:-1]
     encode(folder / "run 1.mp4", frames)

@@ -205,9 +205,7 @@ def check_rows(rows: Rows, length: int, where: str) -> Rows:
     Raises:
         DatasetError: naming what is not finite, and in which row.
     """
-    parts: dict[str, NDArray[Any]] = {
-        "action": rows.actions, "state": rows.proprio, **rows.truth
-    }  # fmt: skip
+    parts: dict[str, NDArray[Any]] = {"action": rows.actions, "state": rows.proprio, **rows.truth}
     for name, values in parts.items():
         if len(values) != length:
             raise DatasetError(f"{where}: {name} has {len(values)} rows where {length} must be")

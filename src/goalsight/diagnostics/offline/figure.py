@@ -32,9 +32,12 @@ def _draw_error(axes: Axes, report: OfflineReport) -> None:
     axes.plot(blocks, drift.copy_last, "s--", color=COLOURS["copied"], label="copy-last")
     top = min(1.08 * max(*drift.model, *drift.copy_last), 3.0)
     axes.set(
-        xlabel="action blocks ahead", ylabel="squared error / latent variance", ylim=(0, top),
-        xticks=blocks, title=f"Open-loop error, {drift.episodes} held-out episodes",
-    )  # fmt: skip
+        xlabel="action blocks ahead",
+        ylabel="squared error / latent variance",
+        ylim=(0, top),
+        xticks=blocks,
+        title=f"Open-loop error, {drift.episodes} held-out episodes",
+    )
     axes.legend()
 
 
@@ -50,11 +53,13 @@ def _draw_recovery(axes: Axes, report: OfflineReport) -> None:
     baseline = report.planned.baseline
     axes.axhline(baseline, color=COLOURS["mean"], linestyle=":", linewidth=2, label="mean action")
     axes.set(
-        xticks=places, xticklabels=[name for name, _ in shown], xlim=(-0.6, len(shown) - 0.4),
+        xticks=places,
+        xticklabels=[name for name, _ in shown],
+        xlim=(-0.6, len(shown) - 0.4),
         ylabel="mean absolute error [action units]",
         ylim=(0, 1.25 * max(baseline, *(errors + ends[1]))),
         title=f"Recovery of {report.planned.moments} blocks",
-    )  # fmt: skip
+    )
     axes.grid(axis="x", visible=False)
     axes.legend(loc="upper right")
 
@@ -68,12 +73,15 @@ def _draw_ranks(axes: Axes, report: OfflineReport) -> None:
         share = 100 * np.sort(part.ranks) / part.among
         found = 100 * np.arange(1, len(share) + 1) / len(share)
         label = f"{name}: {100 * part.top_10:.0f} % in best 10 %"
-        axes.step([0, *share, 100], [0, *found, 100], color=COLOURS[colour], where="post",
-                  label=label)  # fmt: skip
+        axes.step(
+            [0, *share, 100], [0, *found, 100], color=COLOURS[colour], where="post", label=label
+        )
     axes.plot([0, 100], [0, 100], ":", color=COLOURS["mean"], linewidth=2, label="chance")
     axes.set(
         xlabel=f"rank of the recorded plan [% of {report.ranking.among}]",
-        ylabel="moments at or under it [%]", xlim=(0, 100), ylim=(0, 102),
+        ylabel="moments at or under it [%]",
+        xlim=(0, 100),
+        ylim=(0, 102),
         title=f"Goal ranking, goals {report.goal_blocks} blocks ahead",
-    )  # fmt: skip
+    )
     axes.legend(loc="lower right")

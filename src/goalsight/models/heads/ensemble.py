@@ -22,9 +22,14 @@ class Ensemble(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, config: WorldModelConfig, patches: int, dim: int, *, members: int = 4,
+        self,
+        config: WorldModelConfig,
+        patches: int,
+        dim: int,
+        *,
+        members: int = 4,
         width: int = 128,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Untrained members, each from its own beginning.
 
         Args:
