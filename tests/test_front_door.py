@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,40 @@ def test_the_default_collate_function_stacks_clips_of_ones_own(data: gs.Dataset)
         windows[0][0]
 
 
+READ_FIRST = """
+import sys
+import goalsight as gs
+from goalsight.data.frames import decode_episode
+decode_episode(gs.open_dataset(sys.argv[1]), 0, "decord")
+made = gs.collect(sys.argv[2], episodes=3, out=sys.argv[3], steps=9, size=20, workers=1)
+print(made.fingerprint())
+"""
+
+
+def run_script(text: str, folder: Path, *arguments: str) -> str:
+    """What a program of somebody's prints, in a process of its own."""
+    script = folder / "mine.py"
+    script.write_text(text)
+    home = str(Path(__file__).parent / "data")
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": ":".join([home, *sys.path])},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_process_that_read_videos_before_writes_the_same_bytes(
+    data: gs.Dataset, tmp_path: Path
+) -> None:
+    """Decord's FFmpeg, loaded first, took the place of PyAV's and signed the files otherwise."""
+    said = run_script(READ_FIRST, tmp_path, str(data.path), FAKE, str(tmp_path / "d"))
+    assert said.strip() == data.fingerprint()
+
+
 SCRIPT = """
 import json, sys
 import goalsight as gs
@@ -137,17 +172,6 @@ if __name__ == "__main__":
 def test_two_workers_of_a_script_make_the_same_dataset_and_load_no_pytorch(
     data: gs.Dataset, tmp_path: Path
 ) -> None:
-    script = tmp_path / "mine.py"
-    script.write_text(SCRIPT)
-    home = str(Path(__file__).parent / "data")
-    done = subprocess.run(
-        [sys.executable, str(script), FAKE, str(tmp_path / "d")],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**__import__("os").environ, "PYTHONPATH": ":".join([home, *sys.path])},
-    )
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    said = json.loads(run_script(SCRIPT, tmp_path, FAKE, str(tmp_path / "d")))
     assert said == {"fingerprint": data.fingerprint(), "torch": False}
     assert np.array_equal(gs.open_dataset(tmp_path / "d").episodes, data.episodes)

@@ -170,6 +170,10 @@ def _read_with_decord(
     path: Path, required: bool, rows: NDArray[np.int64] | None = None
 ) -> Frames | None:
     """All frames or those asked for, (T, H, W, 3), or None if another reader should try."""
+    # PyAV first: both bring an FFmpeg of their own, and where decord's is loaded first PyAV writes
+    # with that one, so that the bytes of a video would depend on what was read before.
+    with suppress(ImportError):
+        import av  # noqa: F401
     try:
         import decord
     except ImportError:
