@@ -12,11 +12,12 @@ import pytest
 from scripts.make_manifests import RECIPES, SHIFTED
 
 from goalsight.benchmark import Manifest, load_manifest, save_manifest
-from goalsight.benchmark.manifest import Recipe, generate_manifest
+from goalsight.benchmark.manifest import ManifestConfig, Recipe, generate_manifest, manifest_in
 from goalsight.benchmark.policies import ROWS, PolicySpec
 from goalsight.benchmark.run import play_pair
+from goalsight.cli.bench import bench
 from goalsight.environments import make_env, task_of
-from goalsight.errors import ManifestError
+from goalsight.errors import ManifestError, OutputError, UserError
 from goalsight.paths import config_dir
 
 BENCH = config_dir() / "bench"
@@ -41,6 +42,25 @@ def test_other_looks_are_of_the_same_pairs(shifted: Manifest, reach: Manifest) -
     np.testing.assert_array_equal(shifted.goal, reach.goal)
     assert [replace(pair, factors={}) for pair in shifted.pairs] == list(reach.pairs)
     assert len({json.dumps(dict(pair.factors)) for pair in shifted.pairs}) == 3
+
+
+def test_pairs_of_an_environment_are_drawn_under_the_factors_asked_for(tmp_path: Path) -> None:
+    config = ManifestConfig(env="Goalsight/Reach-v0", pairs=2, tier="near")
+    moved = replace(config, factors={"camera.shift": [0.1, 0.0, 0.05]})
+    plain = manifest_in(tmp_path / "plain", config)
+    manifest = manifest_in(tmp_path / "moved", moved)
+    assert [list(pair.factors["camera.shift"]) for pair in manifest.pairs] == [[0.1, 0.0, 0.05]] * 2
+    assert [replace(pair, factors={}) for pair in manifest.pairs] == list(plain.pairs)
+    np.testing.assert_array_equal(manifest.goal, plain.goal)
+    assert manifest_in(tmp_path / "moved", moved).hash == manifest.hash
+    for other in (config, replace(config, factors={"camera.shift": [0.2, 0.0, 0.05]})):
+        with pytest.raises(OutputError, match="not those asked for; choose another --out"):
+            manifest_in(tmp_path / "moved", other)
+
+
+def test_a_shipped_manifest_takes_no_factors(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--env ID with --tier, --budget and --factors"):
+        bench(out=tmp_path, manifest="reach-near", factors="mild")
 
 
 def test_a_nominal_manifest_says_nothing_of_factors(reach: Manifest, tmp_path: Path) -> None:

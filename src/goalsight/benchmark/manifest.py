@@ -229,8 +229,9 @@ class Recipe:
     tier: str = "near"
     frameskip: int = 5
     """K of the models the tier was designed for."""
-    level: str = ""
-    """Shift level that the factors of each pair are drawn from; empty for nominal ones."""
+    level: str | Mapping[str, Any] = ""
+    """What the factors of each pair are drawn from: a shift level, or values and ranges by name of
+    the factor; empty for nominal ones."""
     steps: int | None = None
     """Control steps a row has for a pair; None: as many as the tier gives."""
 
@@ -396,6 +397,9 @@ class ManifestConfig:
     the arm scene's tasks, else `near`."""
     budget: int | None = None
     """Control steps a row has for a pair; None: the tier's."""
+    factors: str | Mapping[str, Any] = ""
+    """What varies, of start and goal alike: a shift level, or values and ranges by name of the
+    factor; empty for nothing. The same pairs as without it where only looks vary."""
 
     def __post_init__(self) -> None:
         """Raises UserError where a field is out of its range."""
@@ -426,11 +430,12 @@ def manifest_in(out: Path, config: ManifestConfig, progress: Progress = silent) 
         raise OutputError(f"{out} already holds something else; choose another --out")
     tier = config.tier or _best_tier(config.env)
     recipe = Recipe(
-        name=_file_name(config.env, tier, config.seed),
+        name=_file_name(config, tier),
         env=config.env,
         pairs=config.pairs,
         seed_base=SEEDS[tier, ""] + EPISODES_PER_SEED * (1 + config.seed),
         tier=tier,
+        level=config.factors,
         steps=config.budget,
     )
     manifest = generate_manifest(recipe, progress)
@@ -451,7 +456,7 @@ def _as_asked(manifest: Manifest, config: ManifestConfig, out: Path) -> Manifest
     """The manifest if it is the one that is asked for."""
     differs = (
         config.env not in {manifest.env, manifest.env.partition("?")[0]}
-        or not manifest.name.endswith(f"-{config.seed}")
+        or manifest.name != _file_name(config, manifest.tier)
         or (config.tier and manifest.tier != config.tier)
         or (config.budget and manifest.budget != config.budget)
     )
@@ -474,10 +479,18 @@ def _best_tier(env_id: str) -> str:
     return tier
 
 
-def _file_name(env_id: str, tier: str, seed: int) -> str:
-    """A name for files: the id without module, settings and capitals."""
-    bare = env_id.partition("?")[0].rpartition(":")[2].lower()
-    return f"{re.sub('[^a-z0-9]+', '-', bare).strip('-')}-{tier}-{seed}"
+def _file_name(config: ManifestConfig, tier: str) -> str:
+    """A name for files: the id without module, settings and capitals, and what varies.
+
+    Values and ranges are named by a digest, so that a folder of other ones is told apart.
+    """
+    bare = config.env.partition("?")[0].rpartition(":")[2].lower()
+    if isinstance(config.factors, str):
+        varies = config.factors
+    else:
+        varies = f"factors-{sha256(json.dumps(dict(config.factors), sort_keys=True))[:8]}"
+    parts = re.sub("[^a-z0-9]+", "-", bare).strip("-"), tier, varies, str(config.seed)
+    return "-".join(part for part in parts if part)
 
 
 # -- files ------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ def bench(
     player: str = "",
     tier: Literal["near", "far"] | None = None,
     budget: int | None = None,
+    factors: str = "",
     json: bool = False,
 ) -> int:
     """Measure success rates on frozen start and goal pairs.
@@ -64,6 +65,8 @@ def bench(
         tier: With --env. near: the goal is 25 control steps of play ahead; far: the environment's
             own, the default where that can be made a picture.
         budget: With --env: control steps a row has for a pair.
+        factors: With --env. What varies: a level such as mild, or a YAML file, see
+            `goalsight envs --factors`.
         json: Print the results (without the single pairs) as JSON.
 
     Example:
@@ -73,7 +76,7 @@ def bench(
     from goalsight.benchmark.policies import default_rows, with_player
     from goalsight.benchmark.run import MissingPairsError, parse_shard
 
-    _check_what(manifest, env, suite, of_env=bool(tier or budget))
+    _check_what(manifest, env, suite, of_env=bool(tier or budget or factors))
     named = tuple(name.strip() for name in rows.split(",") if name.strip())
     config = BenchmarkConfig(
         out=out,
@@ -95,7 +98,8 @@ def bench(
         if suite is not None:
             _bench_suite(suite, config, named, json)
         else:
-            _bench_one(_manifest(config, manifest, env, tier, budget), config, named, json)
+            frozen = _manifest(config, manifest, env, tier=tier, budget=budget, factors=factors)
+            _bench_one(frozen, config, named, json)
     except MissingPairsError as missing:  # a shard is played before the others are: no error
         said = jsonlib.dumps({"missing": str(missing)})
         print(said if json else f"this shard is played; {missing}")
@@ -108,12 +112,19 @@ def _check_what(manifest: str | None, env: str | None, suite: str | None, *, of_
 
     if [manifest, env, suite].count(None) != 2 or (env is None and of_env):
         raise UserError(
-            "give one of --manifest NAME, --suite NAME, or --env ID with --tier and --budget"
+            "give one of --manifest NAME, --suite NAME, or --env ID with --tier, --budget and "
+            "--factors"
         )
 
 
 def _manifest(
-    config: BenchmarkConfig, name: str | None, env: str | None, tier: str | None, budget: int | None
+    config: BenchmarkConfig,
+    name: str | None,
+    env: str | None,
+    *,
+    tier: str | None,
+    budget: int | None,
+    factors: str,
 ) -> Manifest:
     """The frozen pairs, drawn now where they are of an environment."""
     from goalsight.benchmark.manifest import (
@@ -123,6 +134,7 @@ def _manifest(
         manifest_in,
     )
     from goalsight.checkpoint import find_checkpoint, read_card
+    from goalsight.collecting import read_factors
     from goalsight.environments import as_trained
     from goalsight.progress import progress_bar
 
@@ -136,6 +148,7 @@ def _manifest(
         seed=config.seed,
         tier=tier or "",
         budget=budget,
+        factors=read_factors(factors) or "",
     )
     with progress_bar("Drawing pairs", "pairs") as progress:
         return manifest_in(config.out, drawn, progress)
