@@ -20,6 +20,7 @@ from goalsight.benchmark.manifest import (
 from goalsight.benchmark.policies import PLAYER, as_policy
 from goalsight.benchmark.results import LEARNED_ROWS, Results
 from goalsight.benchmark.run import BenchmarkConfig, run_benchmark
+from goalsight.devices import resolve_device
 from goalsight.errors import UserError
 from goalsight.policy import AgentPolicy, Policy
 from goalsight.progress import progress_bar
@@ -37,7 +38,7 @@ def evaluate(
     out: str | Path | None = None,
     workers: int | None = 0,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     settings: str = "",
 ) -> Results:
     """Success rates of a policy on frozen start and goal pairs, with 95 % intervals.
@@ -59,7 +60,7 @@ def evaluate(
             None keeps nothing.
         workers: processes that play; 0 for this one. None: one for each core, of a checkpoint.
         seed: of every random choice.
-        device: torch device of a checkpoint's agent.
+        device: PyTorch device of a checkpoint's agent; `auto` for a GPU where there is one.
         settings: of a checkpoint's agent where they differ from its own, such as `samples=100`.
 
     Returns:
@@ -79,7 +80,7 @@ def evaluate(
         pairs=pairs,
         workers=workers,
         seed=seed,
-        device=device,
+        device=resolve_device(device),
         settings=settings,
     )
     played: Policy | None = None

@@ -178,7 +178,8 @@ def envs() -> Iterator[Entry]:
 
 def rows() -> Iterator[Entry]:
     """Rows of a benchmark's table, for `goalsight bench --rows`."""
-    from goalsight.benchmark.policies import LEARNED_ROWS, ROWS
+    from goalsight.benchmark.policies import ROWS
+    from goalsight.benchmark.results import LEARNED_ROWS
 
     for name in ROWS:
         yield Entry(name, "needs --checkpoint" if name in LEARNED_ROWS else "")
