@@ -178,10 +178,11 @@ def envs() -> Iterator[Entry]:
 
 def rows() -> Iterator[Entry]:
     """Rows of a benchmark's table, for `goalsight bench --rows`."""
-    from goalsight.benchmark.rows import NEEDS_CHECKPOINT, ROWS
+    from goalsight.benchmark.policies import ROWS
+    from goalsight.benchmark.results import LEARNED_ROWS
 
     for name in ROWS:
-        yield Entry(name, "needs --checkpoint" if name in NEEDS_CHECKPOINT else "")
+        yield Entry(name, "needs --checkpoint" if name in LEARNED_ROWS else "")
 
 
 def settings() -> Iterator[Entry]:
