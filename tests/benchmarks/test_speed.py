@@ -133,4 +133,4 @@ def test_training_takes_the_arguments_of_train_and_keeps_nothing(
     assert json.loads(capsys.readouterr().out)["ratio"] > 0
     assert list(tmp_path.iterdir()) == []
     assert in_one_line("me", lambda: training([*argv, "--steps", "0"])) == 2
-    assert capsys.readouterr().err == "me: error: --steps must be at least 1, got 0\n"
+    assert capsys.readouterr().err.startswith("me: error: --steps must be at least 1, got 0")
