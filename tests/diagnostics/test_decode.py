@@ -19,10 +19,10 @@ from goalsight.diagnostics.decode import (
     DecoderConfig,
     compare,
     decode,
+    draw_decode,
     drawer,
     fit_decoder,
 )
-from goalsight.diagnostics.decode_figure import draw_decode
 from goalsight.models import WorldModel, WorldModelConfig
 
 POOLED = WorldModelConfig(image_size=32, action_dim=2, frameskip=2)

@@ -8,9 +8,15 @@ import torch
 from torch import Tensor
 
 from goalsight.data import Dataset, Windows
-from goalsight.diagnostics.landscape import energy_landscape, shifted_plans
+from goalsight.diagnostics.energy import (
+    compact,
+    draw_clips,
+    encode_frames,
+    energy_landscape,
+    imagine_plans,
+    shifted_plans,
+)
 from goalsight.diagnostics.pictures import draw_landscape, draw_similarity
-from goalsight.diagnostics.plans import compact, draw_clips, encode_frames, imagine_plans
 from goalsight.diagnostics.similarity import (
     grid_side,
     patch_similarity,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch import Tensor
 
 from goalsight.diagnostics import Latents, probe
-from goalsight.diagnostics.probe import unit_of
-from goalsight.diagnostics.probes import fit_probe, sketch
+from goalsight.diagnostics.probe import fit_probe, sketch, unit_of
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -130,7 +131,7 @@ def test_the_penalty_keeps_a_probe_with_as_many_features_as_rows_from_learning_b
     x, y, groups = noise(120, 100), noise(120, 1, seed=1), torch.arange(120) % 12
     fresh = noise(500, 100, seed=2)
     chosen = fit_probe("linear", x, y, groups).read(fresh).var()
-    monkeypatch.setattr("goalsight.diagnostics.probes.PENALTIES", (1e-5,))
+    monkeypatch.setattr(sys.modules["goalsight.diagnostics.probe"], "PENALTIES", (1e-5,))
     by_heart = fit_probe("linear", x, y, groups).read(fresh).var()
     assert chosen < 0.2 * by_heart
 

@@ -17,7 +17,6 @@ from goalsight.checkpoint import save_checkpoint
 from goalsight.cli.main import main
 from goalsight.clip import Clip
 from goalsight.diagnostics.pictures import draw_surprise
-from goalsight.diagnostics.staged import VIOLATIONS, Stage, Violation, stage
 from goalsight.diagnostics.surprise import (
     StagedEvent,
     auroc,
@@ -25,6 +24,7 @@ from goalsight.diagnostics.surprise import (
     block_surprise,
     surprise,
 )
+from goalsight.diagnostics.voe_scenes import VIOLATIONS, Stage, Violation, stage
 from goalsight.errors import UserError
 from goalsight.models import WorldModel, WorldModelConfig
 
@@ -244,10 +244,10 @@ def test_the_same_seed_stages_the_same_clips_and_another_does_not(
 def test_a_changed_cube_leaves_no_trace_in_the_next_picture() -> None:
     set_up = Stage(SIZE, frameskip=5, seen=2)
     state = set_up.take(0, 0).states[0]
-    before = set_up.shoot(state)
+    before = set_up.render(state)
     pose = set_up.pose_in(state)
-    blue, away = set_up.shoot(state, colour=(0, 0, 1, 1)), set_up.shoot(state, pose + 0.1)
-    after = set_up.shoot(state)
+    blue, away = set_up.render(state, colour=(0, 0, 1, 1)), set_up.render(state, pose + 0.1)
+    after = set_up.render(state)
     set_up.close()
     assert (before == after).all()
     assert (before != blue).any()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from goalsight.diagnostics.probes import sketch
+from goalsight.diagnostics.probe import sketch
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.probe import ProbeHead
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from goalsight.diagnostics import Subject
+    from goalsight.diagnostics import EvalContext
 
 
 def probe(
@@ -123,7 +123,7 @@ def ensemble(
     print(f"checkpoint {done.checkpoint}")
 
 
-def begin(checkpoint: str, data: Path, out: Path, device: str = "auto") -> Subject:
+def begin(checkpoint: str, data: Path, out: Path, device: str = "auto") -> EvalContext:
     """What every member does first: refuse a bad --out, then open checkpoint and dataset.
 
     Args:

@@ -15,7 +15,7 @@ from goalsight.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from goalsight.diagnostics import Subject
+    from goalsight.diagnostics import EvalContext
 
 
 def probe(
@@ -153,7 +153,7 @@ def check_counts(**counts: int) -> None:
 
 
 def finish(
-    subject: Subject, out: Path, name: str, report: Report, figure: Figure, *, json: bool
+    subject: EvalContext, out: Path, name: str, report: Report, figure: Figure, *, json: bool
 ) -> None:
     """Write the two files of a diagnostic and print one of them.
 
@@ -177,7 +177,7 @@ def finish(
     print(f"{numbers}  {picture}")
 
 
-def about(subject: Subject) -> dict[str, Any]:
+def about(subject: EvalContext) -> dict[str, Any]:
     """What was looked at, as JSON values that head every report."""
     return {
         "checkpoint": dict(subject.checkpoint),

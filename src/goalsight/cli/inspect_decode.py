@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from goalsight.errors import UserError
 
 if TYPE_CHECKING:
-    from goalsight.diagnostics import Subject
+    from goalsight.diagnostics import EvalContext
     from goalsight.diagnostics.decode import DecoderConfig
     from goalsight.models.decoder import Decoder
 
@@ -46,9 +46,14 @@ def decode(
     """
     from goalsight.cli.inspect import check_counts, finish
     from goalsight.diagnostics import open_subject
-    from goalsight.diagnostics.decode import DecoderConfig, compare, drawer, is_generative
+    from goalsight.diagnostics.decode import (
+        DecoderConfig,
+        compare,
+        draw_decode,
+        drawer,
+        is_generative,
+    )
     from goalsight.diagnostics.decode import decode as run
-    from goalsight.diagnostics.decode_figure import draw_decode
 
     check_counts(blocks=blocks, windows=windows, steps=steps)
     subject = open_subject(checkpoint, data, device)
@@ -62,10 +67,10 @@ def decode(
     finish(subject, out, "decode", report, draw_decode(rollouts, report), json=json)
 
 
-def _decoder(subject: Subject, out: Path, config: DecoderConfig) -> Decoder:
+def _decoder(subject: EvalContext, out: Path, config: DecoderConfig) -> Decoder:
     """The decoder that is in `out`, or a new one that is put there."""
+    from goalsight.diagnostics.context import FIT_EPISODES
     from goalsight.diagnostics.decode import fit_decoder
-    from goalsight.diagnostics.subject import FIT_EPISODES
     from goalsight.models.decoder import DECODER, load_decoder, save_decoder
     from goalsight.progress import progress_bar
 

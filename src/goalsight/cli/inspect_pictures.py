@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from goalsight.data import Windows
-    from goalsight.diagnostics import Subject
+    from goalsight.diagnostics import EvalContext
 
 
 def similarity(
@@ -145,8 +145,8 @@ def surprise(
     from goalsight.checkpoint import find_checkpoint, load_checkpoint
     from goalsight.diagnostics import draw_surprise
     from goalsight.diagnostics import surprise as run
-    from goalsight.diagnostics.staged import VIOLATIONS, stage
     from goalsight.diagnostics.surprise import check_robot
+    from goalsight.diagnostics.voe_scenes import VIOLATIONS, stage
     from goalsight_envs.push import PushEnv
 
     check_counts(pairs=pairs)
@@ -203,7 +203,7 @@ def _finish(
     print(f"{numbers}  {picture}")
 
 
-def _held_out(subject: Subject, blocks: int) -> Windows:
+def _held_out(subject: EvalContext, blocks: int) -> Windows:
     return subject.windows(subject.split.held_out, blocks)
 
 

@@ -2,13 +2,14 @@
 
 `imagine` makes the latents; `probe`, `collapse` and `drift` are functions of them.
 `similarity`, `energy_landscape` and `surprise` ask the model itself;
-`goalsight.diagnostics.staged`, which needs the simulator, makes what `surprise` shows it.
+`goalsight.diagnostics.voe_scenes`, which needs the simulator, makes what `surprise` shows it.
 """
 
 from goalsight.diagnostics.collapse import CollapseReport, collapse
+from goalsight.diagnostics.context import EvalContext, Split, open_subject, split_for
 from goalsight.diagnostics.drift import DriftReport, drift
+from goalsight.diagnostics.energy import LandscapeReport, energy_landscape
 from goalsight.diagnostics.figures import draw_collapse, draw_drift
-from goalsight.diagnostics.landscape import LandscapeReport, energy_landscape
 from goalsight.diagnostics.latents import Latents, imagine
 from goalsight.diagnostics.output import report_values, write_report
 from goalsight.diagnostics.pictures import (
@@ -16,21 +17,19 @@ from goalsight.diagnostics.pictures import (
     draw_similarity,
     draw_surprise,
 )
-from goalsight.diagnostics.probe import ProbeReport, probe
-from goalsight.diagnostics.probe_figure import draw_probe
+from goalsight.diagnostics.probe import ProbeReport, draw_probe, probe
 from goalsight.diagnostics.similarity import SimilarityReport, similarity
-from goalsight.diagnostics.subject import Split, Subject, open_subject, split_for
 from goalsight.diagnostics.surprise import SurpriseReport, surprise
 
 __all__ = [
     "CollapseReport",
     "DriftReport",
+    "EvalContext",
     "LandscapeReport",
     "Latents",
     "ProbeReport",
     "SimilarityReport",
     "Split",
-    "Subject",
     "SurpriseReport",
     "collapse",
     "draw_collapse",

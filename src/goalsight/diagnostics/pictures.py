@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from goalsight.diagnostics.energy import LandscapeReport
 from goalsight.diagnostics.figures import COLOURS, STYLE
-from goalsight.diagnostics.landscape import LandscapeReport
 from goalsight.diagnostics.similarity import SimilarityReport
 from goalsight.diagnostics.surprise import SurpriseReport, ViolationReport
 

@@ -4,16 +4,302 @@ from __future__ import annotations
 
 import math
 import re
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import matplotlib as mpl
+import numpy as np
 import torch
-from torch import Tensor
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor, nn
 
+from goalsight.diagnostics.figures import COLOURS, STYLE
 from goalsight.diagnostics.latents import Latents
-from goalsight.diagnostics.probes import Probe, ProbeKind, fit_probe, sketch
-from goalsight.models.heads.probe import WIDEST
+from goalsight.models.heads.probe import WIDEST, count_sketch
+
+ProbeKind = Literal["linear", "mlp"]
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+"""Ridge penalties tried, per row and per unit of a standardised feature's variance."""
+INNER_SHARE = 0.15
+"""Share of the fitting episodes on which penalties and training steps are chosen."""
+MLP_UNITS, MLP_STEPS, MLP_BATCH, MLP_RATE = 256, 400, 256, 3e-3
+"""Width, least optimiser steps, rows a step and peak learning rate of the MLP probe."""
+MLP_VISITS = 10
+"""Times that an MLP probe sees each row at least."""
+LOOK_EVERY = 50
+"""Steps between two looks at the inner episodes."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Standardisation of columns; constant ones are left at zero."""
+
+    mean: Tensor
+    """(F,)."""
+    std: Tensor
+    """(F,), 1 where a column is constant."""
+
+    @classmethod
+    def of(cls, rows: Tensor) -> Scale:
+        """Mean and standard deviation of rows (N, F)."""
+        std = rows.std(0, correction=0)
+        return cls(rows.mean(0), torch.where(std > 1e-8, std, torch.ones_like(std)))
+
+    def apply(self, rows: Tensor) -> Tensor:
+        """(*B, F) in units of the fitting rows' spread."""
+        return (rows - self.mean) / self.std
+
+    def undo(self, rows: Tensor) -> Tensor:
+        """Back to the units they came in."""
+        return rows * self.std + self.mean
+
+
+class Probe:
+    """A fitted probe: standardises latents, predicts standardised labels, returns labels."""
+
+    def __init__(self, features: Scale, labels: Scale) -> None:
+        """Keep the scales that the probe was fitted in."""
+        self.features, self.labels = features, labels
+
+    @torch.no_grad()
+    def read(self, z: Tensor) -> Tensor:
+        """Labels (*B, L) in their own units from latent features (*B, F)."""
+        return self.labels.undo(self._standard(self.features.apply(z)))
+
+    @abstractmethod
+    def _standard(self, x: Tensor) -> Tensor:
+        """(*B, F) standardised features to (*B, L) standardised labels."""
+
+
+class LinearProbe(Probe):
+    """Labels as weighted sums of features."""
+
+    def __init__(self, features: Scale, labels: Scale, weight: Tensor) -> None:
+        """Keep the (F, L) weights."""
+        super().__init__(features, labels)
+        self.weight = weight
+
+    def _standard(self, x: Tensor) -> Tensor:
+        return x @ self.weight
+
+
+class MLPProbe(Probe):
+    """Labels through one hidden layer."""
+
+    def __init__(self, features: Scale, labels: Scale, net: nn.Module) -> None:
+        """Keep the trained layers."""
+        super().__init__(features, labels)
+        self.net = net
+
+    def _standard(self, x: Tensor) -> Tensor:
+        out: Tensor = self.net(x)
+        return out
+
+
+def fit_probe(kind: ProbeKind, z: Tensor, y: Tensor, groups: Tensor, seed: int = 0) -> Probe:
+    """Fit a probe that reads all labels at once.
+
+    Args:
+        kind: linear (ridge) or mlp.
+        z: (N, F) latent features.
+        y: (N, L) labels, any units.
+        groups: (N,) episode of each row; whole ones are set aside to choose penalty or steps.
+        seed: of that choice and of the MLP's weights and batches.
+    """
+    inner = _inner_rows(groups, seed)
+    features, labels = Scale.of(z[~inner]), Scale.of(y[~inner])
+    x, target = features.apply(z), labels.apply(y)
+    if kind == "linear":
+        return LinearProbe(features, labels, ridge(x, target, inner))
+    return MLPProbe(features, labels, _train(x, target, inner, seed))
+
+
+def ridge(x: Tensor, y: Tensor, inner: Tensor) -> Tensor:
+    """Ridge regression in closed form, the penalty chosen for each label on rows set aside.
+
+    Args:
+        x: (N, F) standardised features.
+        y: (N, L) standardised labels.
+        inner: (N,) bool, the rows to choose the penalty on; the weights come from the others.
+
+    Returns:
+        (F, L) weights.
+    """
+    rows, labels = x[~inner].double(), y[~inner].double()
+    gram, moment = rows.T @ rows, rows.T @ labels
+    identity = torch.eye(len(gram), dtype=gram.dtype)
+    judged, wanted = x[inner].double(), y[inner].double()
+    best, error = torch.zeros_like(moment), torch.full((y.shape[1],), torch.inf).double()
+    for penalty in PENALTIES:
+        factor = torch.linalg.cholesky(gram + penalty * len(rows) * identity)
+        weight = torch.cholesky_solve(moment, factor)
+        found = (judged @ weight - wanted).square().mean(0)
+        best = torch.where(found < error, weight, best)
+        error = torch.minimum(found, error)
+    return best.float()
+
+
+def sketch(z: Tensor, width: int = WIDEST, seed: int = 0) -> Tensor:
+    """Latents as probe features, sketched down where they are very wide.
+
+    See `goalsight.models.heads.probe.count_sketch`.
+
+    Args:
+        z: (*B, P, D) latents.
+        width: features wanted at most.
+        seed: of signs and sums.
+
+    Returns:
+        (*B, F) with F = P * D, or `width` if that is less.
+    """
+    flat = z.flatten(-2)
+    wide = flat.shape[-1]
+    if wide <= width:
+        return flat
+    sums, signs = count_sketch(wide, width, seed)
+    return flat.new_zeros(*flat.shape[:-1], width).index_add_(-1, sums, flat * signs)
+
+
+def _inner_rows(groups: Tensor, seed: int) -> Tensor:
+    """(N,) bool: rows of about `INNER_SHARE` of the episodes, at least one and never all."""
+    names, which = torch.unique(groups, return_inverse=True)
+    if len(names) < 2:  # one episode: set its last part aside
+        return torch.arange(len(groups)) >= (1 - INNER_SHARE) * len(groups)
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    chosen = torch.zeros(len(names), dtype=torch.bool)
+    chosen[order[: max(1, round(INNER_SHARE * len(names)))]] = True
+    return chosen[which]
+
+
+@torch.enable_grad()
+def _train(x: Tensor, y: Tensor, inner: Tensor, seed: int) -> nn.Module:
+    """An MLP as it was when it did best on the inner rows."""
+    rows, labels, judged, wanted = x[~inner], y[~inner], x[inner], y[inner]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = nn.Sequential(
+            nn.Linear(x.shape[1], MLP_UNITS), nn.ReLU(), nn.Linear(MLP_UNITS, y.shape[1])
+        )
+    optimiser = torch.optim.AdamW(net.parameters(), lr=MLP_RATE, weight_decay=1e-2)
+    steps = max(MLP_STEPS, MLP_VISITS * len(rows) // MLP_BATCH)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    generator = torch.Generator().manual_seed(seed)
+    best, error = net.state_dict(), float("inf")
+    for step in range(1, steps + 1):
+        batch = torch.randint(len(rows), (MLP_BATCH,), generator=generator)
+        loss = (net(rows[batch]) - labels[batch]).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if step % LOOK_EVERY == 0:
+            with torch.no_grad():
+                errors = (net(judged) - wanted).square().mean(0)
+            # A label that cannot be read is worth its variance: it must not stop the others.
+            found = errors.clamp(max=1.0).mean().item()
+            if found < error:
+                best = {name: value.clone() for name, value in net.state_dict().items()}
+                error = found
+    net.load_state_dict(best)
+    return net.eval().requires_grad_(False)
+
+
+MOST_CURVES = 4
+"""Variables whose error is drawn over blocks."""
+READABLE = 0.2
+"""R2 of encoded latents from which on it is worth asking how imagination keeps a variable."""
+SOURCES: tuple[tuple[Source, str, str], ...] = (
+    ("encoded", "-", "frame seen"),
+    ("imagined", "o-", "frame imagined"),
+    ("copied", "s--", "as if nothing moved"),
+)
+
+
+@mpl.rc_context(STYLE)
+def draw_probe(report: ProbeReport) -> Figure:
+    """Bars of R2 for every variable; error over blocks for the first few of them."""
+    curves = curves_of(report)
+    rows = max(1, (len(curves) + 1) // 2)
+    height = max(2.4 + 0.9 * (rows > 1), 0.28 * len(report.variables) + 1.0, 2.2 * rows)
+    figure = Figure(figsize=(11.0 if curves else 5.4, height), layout="constrained")
+    if not curves:
+        _draw_bars(figure.add_subplot(), report)
+        return figure
+    left, right = np.asarray(figure.subfigures(1, 2, width_ratios=(5.2, 5.8)))
+    _draw_bars(left.add_subplot(), report)
+    grid = right.subplots(rows, 2, squeeze=False).reshape(-1)
+    for axes, variable in zip(grid, curves, strict=False):
+        _draw_error(axes, report, variable)
+    for axes in grid[len(curves) :]:
+        axes.set_axis_off()
+    handles, labels = grid[0].get_legend_handles_labels()
+    right.legend(handles, labels, loc="outside upper center", ncols=3)
+    return figure
+
+
+def curves_of(report: ProbeReport) -> Sequence[str]:
+    """Variables to draw over blocks: the first that can be read, simulator truth before proprio."""
+    if not report.blocks:
+        return []
+    best = {name: report.find(name, report.probes[-1]).r2 for name in report.variables}
+    moving = [name for name, r2 in best.items() if r2 is not None]
+    readable = [name for name in moving if (best[name] or 0.0) >= READABLE]
+    return [*readable, *(name for name in moving if name not in readable)][:MOST_CURVES]
+
+
+def _draw_bars(axes: Axes, report: ProbeReport) -> None:
+    """R2 of encoded latents by each probe, with the last one's error in words."""
+    names = report.variables
+    places = np.arange(len(names))
+    thick = 0.8 / len(report.probes)
+    for number, kind in enumerate(report.probes, 1):
+        heights = [max(0.0, report.find(name, kind).r2 or 0.0) for name in names]
+        axes.barh(
+            places + thick * (number - (len(report.probes) + 1) / 2),
+            heights,
+            thick,
+            color=COLOURS["encoded"],
+            alpha=number / len(report.probes),
+            label=kind,
+        )
+    for place, name in enumerate(names):
+        reading = report.find(name, report.probes[-1])
+        text = "constant" if reading.r2 is None else error_text(reading)
+        axes.text(1.02, place, text, va="center", fontsize=8)
+    axes.set(
+        yticks=places,
+        yticklabels=names,
+        xlim=(0, 1),
+        xlabel="R2 on held-out episodes",
+        title=f"Probes of encoded latents ({report.features} numbers)",
+    )
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    error = f"{report.probes[-1]} error"
+    axes.text(1.02, 1.01, error, fontsize=8, style="italic", transform=axes.transAxes)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
+
+
+def _draw_error(axes: Axes, report: ProbeReport, variable: str) -> None:
+    """Error of the last probe by blocks ahead."""
+    blocks = np.arange(1, report.blocks + 1)
+    unit = report.find(variable, report.probes[-1]).unit
+    scale, name = (100.0, "cm") if unit == "m" else (1.0, unit or "no unit")
+    for source, style, label in SOURCES:
+        readings = [report.find(variable, report.probes[-1], source, int(b)) for b in blocks]
+        errors = [scale * reading.rmse for reading in readings]
+        axes.plot(blocks, errors, style, color=COLOURS[source], label=label, markersize=4)
+    axes.set(
+        xlabel="action blocks ahead",
+        ylabel=f"error [{name}]",
+        ylim=(0, None),
+        xticks=blocks,
+        title=variable,
+    )
+
 
 Source = Literal["encoded", "imagined", "copied"]
 STILL = 1e-4

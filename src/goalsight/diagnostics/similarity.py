@@ -20,7 +20,7 @@ from torch import Tensor
 
 from goalsight.data import Dataset
 from goalsight.data.frames import read_frames
-from goalsight.diagnostics.plans import compact, encode_frames
+from goalsight.diagnostics.energy import compact, encode_frames
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
 from goalsight.pictures import resize

@@ -18,7 +18,7 @@ from scipy.stats import binomtest, rankdata
 from torch import Tensor
 
 from goalsight.clip import Clip
-from goalsight.diagnostics.plans import compact, device_of, encode_frames, imagine_plans
+from goalsight.diagnostics.energy import compact, device_of, encode_frames, imagine_plans
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
 
@@ -126,7 +126,7 @@ def surprise(model: WorldModel, events: Sequence[StagedEvent], *, seed: int = 0)
 
     Args:
         model: to look into.
-        events: as `goalsight.diagnostics.staged.stage` makes them.
+        events: as `goalsight.diagnostics.voe_scenes.stage` makes them.
         seed: of the bootstrap.
 
     Raises:

@@ -21,10 +21,21 @@ from torch import Tensor
 from goalsight.checkpoint import IN_A_RUN, find_checkpoint, load_checkpoint, save_checkpoint
 from goalsight.data import Dataset, Windows, open_dataset
 from goalsight.data import format as layout
+from goalsight.diagnostics.context import EvalContext, open_subject
 from goalsight.diagnostics.latents import Latents
-from goalsight.diagnostics.probe import STILL, ProbeReport, canonical, judge, unit_of
-from goalsight.diagnostics.probes import LinearProbe, MLPProbe, Probe, ProbeKind, fit_probe, sketch
-from goalsight.diagnostics.subject import Subject, open_subject
+from goalsight.diagnostics.probe import (
+    STILL,
+    LinearProbe,
+    MLPProbe,
+    Probe,
+    ProbeKind,
+    ProbeReport,
+    canonical,
+    fit_probe,
+    judge,
+    sketch,
+    unit_of,
+)
 from goalsight.errors import DatasetError, OutputError, UserError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.ensemble import Ensemble
@@ -96,7 +107,7 @@ class TrainedHead:
     """What it is worth on episodes it did not learn from."""
     labels_used: list[str]
     """Simulator labels it learnt from."""
-    subject: Subject = field(repr=False)
+    subject: EvalContext = field(repr=False)
     """Model and data it was fitted on."""
     report: ProbeReport | None = field(default=None, repr=False)
     """A probe's errors."""
@@ -172,7 +183,7 @@ def train_head(
     return fit(open_subject(checkpoint, data, device or "cpu"), Path(out), config)
 
 
-def train_probe(subject: Subject, out: Path, config: ProbeConfig) -> TrainedHead:
+def train_probe(subject: EvalContext, out: Path, config: ProbeConfig) -> TrainedHead:
     """Fit a probe head on encoded frames and on what the model imagines; see `train_head`."""
     fit = subject.to_fit(config.seed, config.blocks, config.windows)
     names = list(config.variables) or readable(fit)
@@ -202,7 +213,7 @@ def train_probe(subject: Subject, out: Path, config: ProbeConfig) -> TrainedHead
     )
 
 
-def train_ensemble(subject: Subject, out: Path, config: EnsembleConfig) -> TrainedHead:
+def train_ensemble(subject: EvalContext, out: Path, config: EnsembleConfig) -> TrainedHead:
     """Fit an ensemble head on recorded moments; see `train_head`."""
     with progress_bar("Encoding", "frames") as report:
         seen, judged_on = experiences(subject, config.seed, report)
@@ -228,7 +239,7 @@ def train_ensemble(subject: Subject, out: Path, config: EnsembleConfig) -> Train
     )
 
 
-FITS: dict[str, tuple[type[Any], Callable[[Subject, Path, Any], TrainedHead]]] = {
+FITS: dict[str, tuple[type[Any], Callable[[EvalContext, Path, Any], TrainedHead]]] = {
     "probe": (ProbeConfig, train_probe),
     "ensemble": (EnsembleConfig, train_ensemble),
 }
@@ -344,7 +355,7 @@ class Experience:
 
 
 def experiences(
-    subject: Subject, seed: int, progress: Progress = silent
+    subject: EvalContext, seed: int, progress: Progress = silent
 ) -> tuple[Experience, Experience]:
     """What a head learns from and what it is judged on, of episodes drawn by the seed."""
     order = np.random.default_rng(seed).permutation(subject.split.fit)

@@ -5,8 +5,7 @@ one frame to another (`recover_actions`, `planned_actions`), and whether its cos
 really done (`rank_plans`). None of them is a success rate, and none replaces one.
 """
 
-from goalsight.diagnostics.offline.evaluation import OfflineReport, evaluate_offline
-from goalsight.diagnostics.offline.figure import draw_offline
+from goalsight.diagnostics.offline.evaluation import OfflineReport, draw_offline, evaluate_offline
 from goalsight.diagnostics.offline.moments import Moments, gather_moments
 from goalsight.diagnostics.offline.ranking import RankReport, rank_plans
 from goalsight.diagnostics.offline.recovery import (

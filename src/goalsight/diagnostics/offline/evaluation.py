@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import matplotlib as mpl
+import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from goalsight.agent import Agent, AgentConfig
 from goalsight.data import action_statistics
+from goalsight.diagnostics.context import EvalContext
 from goalsight.diagnostics.drift import DriftReport, drift
+from goalsight.diagnostics.figures import COLOURS, STYLE, panels
 from goalsight.diagnostics.offline.moments import Moments, gather_moments
 from goalsight.diagnostics.offline.ranking import CostOf, RankReport, rank_plans
 from goalsight.diagnostics.offline.recovery import (
@@ -20,8 +26,83 @@ from goalsight.diagnostics.offline.recovery import (
     recovered_actions,
     recovery_report,
 )
-from goalsight.diagnostics.subject import Subject
 from goalsight.progress import progress_bar
+
+
+@mpl.rc_context(STYLE)
+def draw_offline(report: OfflineReport) -> Figure:
+    """Open-loop error, error of recovered actions, and how the recorded plan is ranked."""
+    figure, (error, recovery, ranks) = panels(3, width=4.0)
+    _draw_error(error, report)
+    _draw_recovery(recovery, report)
+    _draw_ranks(ranks, report)
+    return figure
+
+
+def _draw_error(axes: Axes, report: OfflineReport) -> None:
+    drift = report.drift
+    blocks = np.array(drift.blocks)
+    axes.fill_between(
+        blocks, drift.low, drift.high, color=COLOURS["imagined"], alpha=0.2, linewidth=0
+    )
+    axes.plot(blocks, drift.model, "o-", color=COLOURS["imagined"], label="model, open loop")
+    axes.plot(blocks, drift.copy_last, "s--", color=COLOURS["copied"], label="copy-last")
+    top = min(1.08 * max(*drift.model, *drift.copy_last), 3.0)
+    axes.set(
+        xlabel="action blocks ahead",
+        ylabel="squared error / latent variance",
+        ylim=(0, top),
+        xticks=blocks,
+        title=f"Open-loop error, {drift.episodes} held-out episodes",
+    )
+    axes.legend()
+
+
+def _draw_recovery(axes: Axes, report: OfflineReport) -> None:
+    parts = [("inverse head", report.inverse), ("planned", report.planned)]
+    shown = [(name, part) for name, part in parts if part is not None]
+    places = np.arange(len(shown))
+    errors = np.array([part.error for _, part in shown])
+    ends = np.array([[part.error - part.low, part.high - part.error] for _, part in shown]).T
+    axes.bar(
+        places, errors, 0.5, yerr=ends.clip(0), capsize=4, color=COLOURS["imagined"], alpha=0.8
+    )
+    baseline = report.planned.baseline
+    axes.axhline(baseline, color=COLOURS["mean"], linestyle=":", linewidth=2, label="mean action")
+    axes.set(
+        xticks=places,
+        xticklabels=[name for name, _ in shown],
+        xlim=(-0.6, len(shown) - 0.4),
+        ylabel="mean absolute error [action units]",
+        ylim=(0, 1.25 * max(baseline, *(errors + ends[1]))),
+        title=f"Recovery of {report.planned.moments} blocks",
+    )
+    axes.grid(axis="x", visible=False)
+    axes.legend(loc="upper right")
+
+
+def _draw_ranks(axes: Axes, report: OfflineReport) -> None:
+    parts: list[tuple[RankReport, str, str]] = [
+        (report.ranking, "encoded", "recorded plans"),
+        (report.ranking_random, "imagined", "random plans"),
+    ]
+    for part, colour, name in parts:
+        share = 100 * np.sort(part.ranks) / part.among
+        found = 100 * np.arange(1, len(share) + 1) / len(share)
+        label = f"{name}: {100 * part.top_10:.0f} % in best 10 %"
+        axes.step(
+            [0, *share, 100], [0, *found, 100], color=COLOURS[colour], where="post", label=label
+        )
+    axes.plot([0, 100], [0, 100], ":", color=COLOURS["mean"], linewidth=2, label="chance")
+    axes.set(
+        xlabel=f"rank of the recorded plan [% of {report.ranking.among}]",
+        ylabel="moments at or under it [%]",
+        xlim=(0, 100),
+        ylim=(0, 102),
+        title=f"Goal ranking, goals {report.goal_blocks} blocks ahead",
+    )
+    axes.legend(loc="lower right")
+
 
 FIT_EPISODES = 200
 """Training episodes at most that the mean action is taken from."""
@@ -76,7 +157,7 @@ def _rank_words(part: RankReport) -> str:
 
 
 def evaluate_offline(
-    subject: Subject,
+    subject: EvalContext,
     *,
     blocks: int = 10,
     windows: int = 1000,
@@ -129,7 +210,7 @@ def evaluate_offline(
     )
 
 
-def _agent(subject: Subject, config: AgentConfig | None, goal_blocks: int) -> Agent:
+def _agent(subject: EvalContext, config: AgentConfig | None, goal_blocks: int) -> Agent:
     """The agent of the checkpoint, looking as far ahead as the goals are."""
     config = config or AgentConfig()
     planner = replace(config.planner, horizon=goal_blocks)

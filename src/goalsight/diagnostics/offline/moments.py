@@ -11,8 +11,8 @@ from torch import Tensor
 
 from goalsight.clip import Clip
 from goalsight.data import Windows
-from goalsight.diagnostics.plans import encode_frames
-from goalsight.diagnostics.subject import Subject
+from goalsight.diagnostics.context import EvalContext
+from goalsight.diagnostics.energy import encode_frames
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Moments:
 
 
 @torch.inference_mode()
-def gather_moments(subject: Subject, blocks: int, count: int, seed: int) -> Moments:
+def gather_moments(subject: EvalContext, blocks: int, count: int, seed: int) -> Moments:
     """Held-out moments, drawn without replacement.
 
     Args:

@@ -110,7 +110,7 @@ class Stage:
             observation, *_ = self.env.step(action)
         return _Take(*(np.stack(rows) for rows in (states, actions, proprio, cube, fingertip)))
 
-    def shoot(
+    def render(
         self, state: Array, pose: Pose | None = None, colour: tuple[float, ...] | None = None
     ) -> Pictures:
         """(H, W, 3) picture of a state, with the cube elsewhere or of another colour."""
@@ -188,8 +188,8 @@ def _frozen(set_up: Stage, seed: int, takes: int) -> Iterator[_Shown]:
         for start in _starts(set_up, take, _is_pushed):
             states = take.states[set_up.rows(start)]
             pose = set_up.pose_in(states[set_up.seen - 1])
-            real = np.stack([set_up.shoot(state) for state in states])
-            held = [set_up.shoot(state, pose) for state in states[set_up.seen :]]
+            real = np.stack([set_up.render(state) for state in states])
+            held = [set_up.render(state, pose) for state in states[set_up.seen :]]
             impossible = np.concatenate([real[: set_up.seen], np.stack(held)])
             yield _Pair(real, impossible), take, start, number
 
@@ -205,8 +205,8 @@ def _teleported(set_up: Stage, seed: int, takes: int) -> Iterator[_Shown]:
             if other is None:
                 continue
             states = take.states[set_up.rows(start)]
-            here = np.stack([set_up.shoot(state) for state in states])
-            there = np.stack([set_up.shoot(state, other) for state in states])
+            here = np.stack([set_up.render(state) for state in states])
+            there = np.stack([set_up.render(state, other) for state in states])
             for pair in _swap(here, there, set_up.seen):
                 yield pair, take, start, number
 
@@ -217,8 +217,8 @@ def _recoloured(set_up: Stage, seed: int, takes: int) -> Iterator[_Shown]:
         take = set_up.take(seed, number)
         for start in _starts(set_up, take, lambda *_: True):
             states = take.states[set_up.rows(start)]
-            red = np.stack([set_up.shoot(state) for state in states])
-            blue = np.stack([set_up.shoot(state, colour=BLUE) for state in states])
+            red = np.stack([set_up.render(state) for state in states])
+            blue = np.stack([set_up.render(state, colour=BLUE) for state in states])
             for pair in _swap(red, blue, set_up.seen):
                 yield pair, take, start, number
 

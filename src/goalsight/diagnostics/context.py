@@ -62,7 +62,7 @@ def split_for(card: Mapping[str, Any], dataset: Dataset) -> Split:
 
 
 @dataclass(frozen=True)
-class Subject:
+class EvalContext:
     """What is looked at."""
 
     model: WorldModel
@@ -116,7 +116,7 @@ class Subject:
 
 def open_subject(
     checkpoint: str | Path, data: str | Path | Dataset, device: str = "auto"
-) -> Subject:
+) -> EvalContext:
     """Load a checkpoint and open a dataset that it can be shown.
 
     Args:
@@ -141,7 +141,7 @@ def open_subject(
             f"{dataset.proprio_dim} numbers, the model takes {config.action_dim} and "
             f"{config.proprio_dim or 'no'}; give a dataset of the robot it was trained for"
         )
-    return Subject(
+    return EvalContext(
         model=loaded.model,
         dataset=dataset,
         split=split_for(loaded.card, dataset),
