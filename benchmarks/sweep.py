@@ -30,7 +30,7 @@ from goalsight.agent import Agent
 from goalsight.agent.config import agent_config
 from goalsight.benchmark import Manifest, Results, SuccessRate, find_manifest, load_manifest
 from goalsight.benchmark.results import RowResult, compare_runs, load_results, verdict
-from goalsight.cli.compare_table import write_page
+from goalsight.cli.compare import write_page
 from goalsight.errors import CheckpointError, MemoryFileError, UserError
 from goalsight.paths import config_dir
 from goalsight_planners import PLANNERS

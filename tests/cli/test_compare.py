@@ -13,8 +13,9 @@ from goalsight.cli.compare import (
     find_comparison,
     make,
     read_comparison,
+    table,
+    write_page,
 )
-from goalsight.cli.compare_table import table, write_page
 from goalsight.cli.parsing import parse
 from goalsight.errors import UserError
 

@@ -18,8 +18,8 @@ from goalsight.benchmark import save_manifest
 from goalsight.benchmark.manifest import Recipe, generate_manifest
 from goalsight.benchmark.results import HOLD
 from goalsight.checkpoint import save_checkpoint
-from goalsight.cli.goals import read_goal
 from goalsight.cli.main import main
+from goalsight.cli.plan import read_goal
 from goalsight.environments import make_env
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight_envs.push import PushEnv

@@ -92,26 +92,10 @@ COMMANDS: dict[str, Command] = {
         _command("inspect probe", "read positions out of latents, encoded and imagined"),
         _command("inspect collapse", "how much of the latent space is used"),
         _command("inspect drift", "how far imagination strays, by blocks ahead"),
-        _command(
-            "inspect similarity",
-            "which patches look alike to the encoder of a token grid",
-            module="inspect_pictures",
-        ),
-        _command(
-            "inspect energy",
-            "the energy landscape over two action axes",
-            module="inspect_pictures",
-        ),
-        _command(
-            "inspect surprise",
-            "whether impossible events surprise the model",
-            module="inspect_pictures",
-        ),
-        _command(
-            "inspect decode",
-            "what a model imagines, as pictures",
-            module="inspect_decode",
-        ),
+        _command("inspect similarity", "which patches look alike to the encoder of a token grid"),
+        _command("inspect energy", "the energy landscape over two action axes"),
+        _command("inspect surprise", "whether impossible events surprise the model"),
+        _command("inspect decode", "what a model imagines, as pictures"),
     )
 }
 """Every command by name, in the order of the overview."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json as jsonlib
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,98 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from goalsight.environments import Env, task_of
+from goalsight.report.pixels import Frames, with_inset
+
 if TYPE_CHECKING:
     from goalsight.agent import Agent
     from goalsight.benchmark import Film, Manifest, Outcome
-    from goalsight.cli.stage import Stage
     from goalsight.environments import Env
     from goalsight.policy import Observation
+    from goalsight_envs.cameras import Overview
+
+
+def read_goals(paths: Sequence[Path], size: int) -> NDArray[np.uint8]:
+    """Goal images from files, (G, size, size, 3); each as `read_goal`."""
+    return np.stack([read_goal(path, size) for path in paths])
+
+
+def read_goal(path: Path, size: int) -> NDArray[np.uint8]:
+    """A goal image from a file.
+
+    Args:
+        path: of a picture in any format Pillow reads.
+        size: height and width the model sees [pixels].
+
+    Returns:
+        (size, size, 3) uint8; resized and converted to RGB with a warning where needed.
+
+    Raises:
+        ImageError: if there is no such file or it is no picture.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    from goalsight.errors import ImageError
+
+    try:
+        with Image.open(path) as opened:
+            image: Image.Image = opened.copy()
+    except FileNotFoundError:
+        raise ImageError(f"no goal image at {path}; give the path of a picture") from None
+    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path} cannot be read as a picture: {error}") from None
+    if image.mode != "RGB":
+        _warn(f"goal image is {image.mode}, converted to RGB")
+        image = image.convert("RGB")
+    if image.size != (size, size):
+        _warn(f"goal image is {image.width}x{image.height}, resized to {size}x{size}")
+        image = image.resize((size, size), Image.Resampling.LANCZOS)
+    return np.array(image)  # writable: PyTorch warns of anything else
+
+
+def _warn(text: str) -> None:
+    print(f"goalsight: warning: {text}", file=sys.stderr)
+
+
+SIDE = 384
+"""Height and width of a picture for people [pixels]."""
+
+
+class Stage:
+    """Draws an episode of the arm scene for people; nothing of it reaches the agent."""
+
+    def __init__(self, world: Env) -> None:
+        """Draw this environment; the GL context is made with the first picture."""
+        self._task = task_of(world)
+        self._overview: Overview | None = None
+
+    def now(self, seen: Frames) -> Frames:
+        """(384, 384, 3) the scene as it is, `seen` (H, W, 3) in the corner."""
+        return with_inset(self._eye().see(self._task.data), seen)
+
+    def goal(self, shown: Frames) -> Frames:
+        """(384, 384, 3) the goal state, the goal image `shown` (H, W, 3) in the corner."""
+        return with_inset(self._eye().see(self._task.goal_data), shown)
+
+    def close(self) -> None:
+        """Free the GL context."""
+        if self._overview is not None:
+            self._overview.close()
+
+    def _eye(self) -> Overview:
+        from goalsight_envs.cameras import Overview
+
+        if self._overview is None:  # after the reset: textures are uploaded as they are then
+            self._overview = Overview(self._task.model, SIDE)
+        return self._overview
+
+
+def stage_of(world: Env) -> Stage | None:
+    """The stage of a task of the arm scene; None for an environment of another package."""
+    from goalsight_envs.base import ArmEnv
+
+    return Stage(world) if isinstance(world.unwrapped, ArmEnv) else None
+
 
 PLAN, VIDEO, FILMSTRIP, GOAL = "plan.json", "rollout.mp4", "filmstrip.png", "goal.png"
 GOALS = r"goal(-\d+)?\.png"
@@ -109,7 +196,7 @@ def plan(
     from goalsight.agent import Agent
     from goalsight.agent.config import agent_config
     from goalsight.checkpoint import find_checkpoint, read_card
-    from goalsight.cli.stage import stage_of
+    from goalsight.cli.plan import stage_of
     from goalsight.environments import as_trained, make_env
     from goalsight.progress import progress_bar
 
@@ -170,7 +257,7 @@ def play_drawn(
         Outcome, film and the (G, H, W, 3) goal images.
     """
     from goalsight.benchmark.run import play_episode
-    from goalsight.cli.goals import read_goals
+    from goalsight.cli.plan import read_goals
     from goalsight.environments import task_of
     from goalsight.policy import AgentPolicy
 
