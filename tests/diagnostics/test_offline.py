@@ -17,10 +17,10 @@ from goalsight.diagnostics import open_subject
 from goalsight.diagnostics.offline import (
     Moments,
     evaluate_offline,
+    rank_of_first,
     rank_plans,
     recovery_report,
 )
-from goalsight.diagnostics.offline.ranking import rank_of_first
 from goalsight.models import WorldModel, WorldModelConfig
 
 MODEL = WorldModelConfig(image_size=32, action_dim=2, frameskip=3)

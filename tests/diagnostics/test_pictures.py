@@ -8,16 +8,10 @@ import torch
 from torch import Tensor
 
 from goalsight.data import Dataset, Windows
-from goalsight.diagnostics.energy import (
-    compact,
-    draw_clips,
-    encode_frames,
-    energy_landscape,
-    imagine_plans,
-    shifted_plans,
-)
-from goalsight.diagnostics.pictures import draw_landscape, draw_similarity
+from goalsight.diagnostics.context import compact, draw_clips, encode_frames, imagine_plans
+from goalsight.diagnostics.energy import draw_landscape, energy_landscape, shifted_plans
 from goalsight.diagnostics.similarity import (
+    draw_similarity,
     grid_side,
     patch_similarity,
     principal_colours,

@@ -16,12 +16,12 @@ from torch import Tensor
 from goalsight.checkpoint import save_checkpoint
 from goalsight.cli.main import main
 from goalsight.clip import Clip
-from goalsight.diagnostics.pictures import draw_surprise
 from goalsight.diagnostics.surprise import (
     StagedEvent,
     auroc,
     auroc_interval,
     block_surprise,
+    draw_surprise,
     surprise,
 )
 from goalsight.diagnostics.voe_scenes import VIOLATIONS, Stage, Violation, stage

@@ -13,7 +13,7 @@ from torch import Tensor
 from goalsight.checkpoint import load_checkpoint, save_checkpoint
 from goalsight.cli.main import main
 from goalsight.data import Dataset
-from goalsight.diagnostics.latents import Latents
+from goalsight.diagnostics.context import Latents
 from goalsight.errors import DatasetError, OutputError
 from goalsight.models import WorldModel, WorldModelConfig
 from goalsight.models.heads.probe import ProbeHead

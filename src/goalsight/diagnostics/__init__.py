@@ -5,21 +5,22 @@
 `goalsight.diagnostics.voe_scenes`, which needs the simulator, makes what `surprise` shows it.
 """
 
-from goalsight.diagnostics.collapse import CollapseReport, collapse
-from goalsight.diagnostics.context import EvalContext, Split, open_subject, split_for
-from goalsight.diagnostics.drift import DriftReport, drift
-from goalsight.diagnostics.energy import LandscapeReport, energy_landscape
-from goalsight.diagnostics.figures import draw_collapse, draw_drift
-from goalsight.diagnostics.latents import Latents, imagine
-from goalsight.diagnostics.output import report_values, write_report
-from goalsight.diagnostics.pictures import (
-    draw_landscape,
-    draw_similarity,
-    draw_surprise,
+from goalsight.diagnostics.collapse import CollapseReport, collapse, draw_collapse
+from goalsight.diagnostics.context import (
+    EvalContext,
+    Latents,
+    Split,
+    imagine,
+    open_subject,
+    report_values,
+    split_for,
+    write_report,
 )
+from goalsight.diagnostics.drift import DriftReport, draw_drift, drift
+from goalsight.diagnostics.energy import LandscapeReport, draw_landscape, energy_landscape
 from goalsight.diagnostics.probe import ProbeReport, draw_probe, probe
-from goalsight.diagnostics.similarity import SimilarityReport, similarity
-from goalsight.diagnostics.surprise import SurpriseReport, surprise
+from goalsight.diagnostics.similarity import SimilarityReport, draw_similarity, similarity
+from goalsight.diagnostics.surprise import SurpriseReport, draw_surprise, surprise
 
 __all__ = [
     "CollapseReport",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import matplotlib as mpl
+import numpy as np
 import torch
 from einops import rearrange
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from goalsight.collapse import rank_of_spectrum
-from goalsight.diagnostics.latents import Latents
+from goalsight.diagnostics.context import COLOURS, STYLE, Latents, panels
 
 ROWS = 2048
 """Latents the spectrum is taken of at most, at random."""
@@ -135,3 +138,38 @@ def _line(name: str, usage: Usage) -> str:
         f"({usage.rank_share:.0%}), 90 % of the variance in {usage.directions_for_90} directions, "
         f"std {min(usage.std):.3g} to {max(usage.std):.3g}"
     )
+
+
+@mpl.rc_context(STYLE)
+def draw_collapse(report: CollapseReport) -> Figure:
+    """Spectrum and standard deviations of encoded and imagined latents."""
+    figure, (spectrum, spread) = panels(2)
+    kinds: list[tuple[str, str, Usage]] = [("encoded", "encoded", report.encoded)]
+    if report.imagined is not None:
+        kinds.append(("imagined", f"imagined, {report.blocks} blocks", report.imagined))
+    for kind, label, usage in kinds:
+        shares = np.maximum(usage.spectrum, 1e-8)
+        named = f"{label}: effective rank {usage.effective_rank:.1f}"
+        ranks = np.arange(1, len(shares) + 1)
+        spectrum.plot(ranks, shares, ".-", color=COLOURS[kind], label=named, markersize=3)
+        dims = np.arange(1, report.width + 1)
+        spread.plot(
+            dims, np.sort(usage.std)[::-1], ".-", color=COLOURS[kind], label=label, markersize=3
+        )
+    spectrum.set(
+        yscale="log",
+        xlabel="principal direction",
+        ylabel="share of the variance",
+        title=f"Spectrum: {report.width} dimensions, {report.frames} frames",
+    )
+    spread.set(
+        xlabel="dimension, sorted",
+        ylabel="standard deviation",
+        ylim=(0, None),
+        title="Spread of each dimension",
+    )
+    if report.collapsed:
+        spectrum.set_title("Collapsed", loc="right", color="#c9184a")
+    spectrum.legend()
+    spread.legend()
+    return figure

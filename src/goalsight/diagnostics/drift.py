@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import matplotlib as mpl
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from goalsight.diagnostics.latents import Latents
+from goalsight.diagnostics.context import COLOURS, STYLE, Latents, panels
 
 RESAMPLES = 200
 """Bootstrap draws of the 95 % interval."""
@@ -122,3 +125,31 @@ def bootstrap(values: Tensor, episodes: Tensor, seed: int = 0) -> tuple[Tensor, 
     means = sums[draws].sum(1) / counts[draws].sum(1)
     ends = torch.quantile(means, torch.tensor([0.025, 0.975], dtype=means.dtype), dim=0)
     return ends[0], ends[1]
+
+
+@mpl.rc_context(STYLE)
+def draw_drift(report: DriftReport) -> Figure:
+    """Error by blocks ahead, with the interval of the model and the two baselines."""
+    figure, (axes,) = panels(1, width=5.2, height=3.4)
+    blocks = np.array(report.blocks)
+    axes.fill_between(
+        blocks, report.low, report.high, color=COLOURS["imagined"], alpha=0.2, linewidth=0
+    )
+    axes.plot(blocks, report.model, "o-", color=COLOURS["imagined"], label="model, open loop")
+    axes.plot(blocks, report.copy_last, "s--", color=COLOURS["copied"], label="copy-last")
+    axes.plot(blocks, report.mean, ":", color=COLOURS["mean"], label="mean latent", linewidth=2)
+    axes.set(
+        xlabel="action blocks ahead",
+        ylabel="squared error / latent variance",
+        ylim=(0, _top([report.model, report.copy_last, report.mean])),
+        xticks=blocks,
+        title=f"Drift over {report.windows} windows of {report.episodes} held-out episodes",
+    )
+    axes.legend()
+    return figure
+
+
+def _top(curves: Sequence[Sequence[float]]) -> float:
+    """Upper end of an axis: all of the curves, unless one explodes far above the baselines."""
+    highest = max(max(curve) for curve in curves)
+    return min(1.08 * highest, 3.0)

@@ -9,99 +9,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from torch import Tensor
 
 from goalsight.clip import Clip
 from goalsight.data import Windows
+from goalsight.diagnostics.context import (
+    COLOURS,
+    MARK,
+    STYLE,
+    compact,
+    draw_clips,
+    imagine_plans,
+    require_frames,
+)
 from goalsight.energies import goal_energy
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
 
-ENCODED_AT_ONCE = 256
-"""Frames that pass the encoder together; bounds memory, changes no number."""
-
-
-def draw_clips(model: WorldModel, windows: Windows, count: int, seed: int) -> Clip:
-    """Windows drawn without replacement, as one batch on the model's device.
-
-    Args:
-        model: that will look at them.
-        windows: to draw from.
-        count: how many; all there are if there are fewer.
-        seed: of the choice.
-
-    Returns:
-        A clip with one batch axis.
-    """
-    order = np.random.default_rng(seed).permutation(len(windows))
-    return windows.__getitems__(np.sort(order[:count]).tolist()).to(device_of(model))
-
-
-def device_of(model: WorldModel) -> torch.device:
-    """Where a model's weights are."""
-    return next(model.parameters()).device
-
-
-def encode_frames(model: WorldModel, frames: Tensor) -> Tensor:
-    """Latents of many frames, some at a time.
-
-    Args:
-        model: that encodes.
-        frames: (*B, C, H, W) uint8, on any device.
-
-    Returns:
-        (*B, P, D) float32 latents on the model's device.
-    """
-    flat = frames.flatten(0, -4)
-    parts = [
-        model.encode(part[:, None].to(device_of(model)))[:, 0]
-        for part in torch.split(flat, ENCODED_AT_ONCE)
-    ]
-    z = torch.cat(parts)
-    return z.reshape(*frames.shape[:-3], *z.shape[1:])
-
-
-def imagine_plans(model: WorldModel, z: Tensor, clip: Clip, now: int, plans: Tensor) -> Tensor:
-    """Roll plans out from frame `now` of each clip, with the history the model looks back at.
-
-    Args:
-        model: that imagines.
-        z: (*B, T, P, D) latents of the clip's frames.
-        clip: batch of clips; those after `now` are not looked at.
-        now: frame the plans begin at.
-        plans: (*B, N, H, K, A) candidate plans.
-
-    Returns:
-        (*B, N, H, P, D) imagined latents after each block.
-    """
-    past = clip.actions[..., :now, :, :] if now else None
-    proprio = clip.proprio[..., : now + 1, :] if model.config.proprio_dim else None
-    return model.rollout(z[..., : now + 1, :, :], plans, past, proprio)
-
-
-def compact(values: NDArray[np.float64]) -> list[Any]:
-    """Nested lists of numbers rounded to five significant digits: what a figure needs of them."""
-    exponents = np.floor(np.log10(np.maximum(np.abs(values), 1e-30)))
-    scale = 10.0 ** (4 - exponents)
-    rounded: list[Any] = (np.round(values * scale) / scale).tolist()
-    return rounded
-
-
-def require_frames(windows: Windows, wanted: int) -> None:
-    """Refuse windows that are too short for a diagnostic.
-
-    Raises:
-        UserError: naming how many frames a window needs.
-    """
-    got = len(windows[0].frames)
-    if got < wanted:
-        raise UserError(f"this needs windows of {wanted} frames, got {got}; cut longer windows")
+SHOWN = 6
+"""Landscapes drawn."""
 
 
 Array = NDArray[np.float64]
+
 
 ROUNDING = 1e-4
 """Energies nearer to each other than this share are equal: float32 sums of thousands of numbers."""
@@ -319,3 +256,63 @@ def _correlation(a: Array, b: Array) -> float:
 
 def _array(tensor: Tensor) -> Array:
     return tensor.double().cpu().numpy()
+
+
+@mpl.rc_context(STYLE)
+def draw_landscape(report: LandscapeReport) -> Figure:
+    """Some landscapes with the recorded action in them, and found against recorded over all."""
+    figure = Figure(figsize=(11.5, 5.6), layout="constrained")
+    axes = figure.subplots(2, 4)
+    found = report.found
+    chosen = np.linspace(0, len(found) - 1, min(SHOWN, len(found))).round().astype(int)
+    places = axes[:, :3].reshape(-1)
+    for place, w in zip(places, chosen.tolist(), strict=False):
+        _landscape(place, report, w, found[w])
+    for place in places[len(chosen) :]:
+        place.set_visible(False)
+    for i, place in enumerate(axes[:, 3]):
+        place.plot([-1, 1], [-1, 1], color="black", linewidth=0.8, alpha=0.4)
+        place.plot(report.recorded[:, i], found[:, i], ".", color=COLOURS["imagined"], alpha=0.7)
+        place.set(
+            xlabel=f"recorded {report.axes[i]}",
+            ylabel="of least energy",
+            xlim=(-1.1, 1.1),
+            ylim=(-1.1, 1.1),
+            aspect="equal",
+            title=f"{report.axes[i]}: correlation {report.correlation[i]:.2f}",
+        )
+    marks = [
+        Line2D([], [], color=MARK, marker="+", linestyle="", markersize=10, label="recorded"),
+        Line2D(
+            [],
+            [],
+            color="white",
+            marker="o",
+            linestyle="",
+            markeredgecolor="black",
+            markersize=6,
+            label="least energy",
+        ),
+    ]
+    figure.legend(handles=marks, loc="outside lower left", ncols=2)
+    figure.suptitle(
+        f"Energy after {_blocks(report.horizon)} (dark is near what really came). Error "
+        f"{report.error:.2f}, by chance {report.chance_error:.2f}; "
+        f"{100 * report.better_than_recorded:.0f} % of actions beat the recorded one",
+        fontsize=9,
+    )
+    return figure
+
+
+def _landscape(axes: Axes, report: LandscapeReport, w: int, found: NDArray[Any]) -> None:
+    half = (report.values[1] - report.values[0]) / 2
+    low, high = report.values[0] - half, report.values[-1] + half
+    axes.grid(visible=False)
+    axes.imshow(report.energies[w].T, origin="lower", extent=(low, high, low, high), cmap="inferno")
+    axes.plot(*report.recorded[w], "+", color=MARK, markersize=13, markeredgewidth=2.5)
+    axes.plot(*found, "o", color="white", markeredgecolor="black", markersize=6)
+    axes.set(xlabel=report.axes[0], ylabel=report.axes[1], xlim=(low, high), ylim=(low, high))
+
+
+def _blocks(count: int) -> str:
+    return "1 block" if count == 1 else f"{count} blocks"

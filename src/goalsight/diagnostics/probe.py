@@ -16,8 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from goalsight.diagnostics.figures import COLOURS, STYLE
-from goalsight.diagnostics.latents import Latents
+from goalsight.diagnostics.context import COLOURS, STYLE, Latents
 from goalsight.models.heads.probe import WIDEST, count_sketch
 
 ProbeKind = Literal["linear", "mlp"]

@@ -11,23 +11,26 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
 from goalsight.data import Dataset
 from goalsight.data.frames import read_frames
-from goalsight.diagnostics.energy import compact, encode_frames
+from goalsight.diagnostics.context import MARK, STYLE, compact, encode_frames, sheet
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
 from goalsight.pictures import resize
 
 Pictures = NDArray[np.uint8]
 Array = NDArray[np.float64]
-
 BACKGROUND_FRAMES = 128
 """Frames whose median is taken for the empty scene."""
 
@@ -227,3 +230,36 @@ def _frames_of(dataset: Dataset, episode: int, size: int) -> Tensor:
 
 def _array(tensor: Tensor) -> Array:
     return tensor.double().cpu().numpy()
+
+
+@mpl.rc_context(STYLE)
+def draw_similarity(report: SimilarityReport) -> Figure:
+    """The frames, the map over each of them, and the principal components as colours."""
+    columns = len(report.pictures)
+    figure, axes = sheet(3, columns, 1.75 * columns, 5.9)
+    limits = (float(report.maps.min()), float(report.maps.max()))
+    for i, (picture, values, colours) in enumerate(
+        zip(report.pictures, report.maps, report.colours, strict=True)
+    ):
+        axes[0, i].imshow(picture)
+        axes[0, i].set_title(f"step {report.steps[i]}")
+        shown = axes[1, i].imshow(
+            values, cmap="inferno", vmin=limits[0], vmax=limits[1], interpolation="nearest"
+        )
+        axes[2, i].imshow(colours, interpolation="nearest")
+    _mark_patch(axes[0, 0], report.patch, report.pictures.shape[1] / report.maps.shape[1])
+    figure.colorbar(shown, ax=axes[1, :].tolist(), fraction=0.02, pad=0.01)
+    shares = " + ".join(f"{100 * share:.0f}" for share in report.explained)
+    for row, name in enumerate(("frame", "similarity", "colours of the patches")):
+        axes[row, 0].set_ylabel(name)
+    figure.suptitle(
+        f"Cosine with patch {report.patch} of the first frame. Colours: principal components, "
+        f"{shares} % of the variance",
+        fontsize=9,
+    )
+    return figure
+
+
+def _mark_patch(axes: Axes, patch: tuple[int, int], side: float) -> None:
+    corner = (patch[1] * side - 0.5, patch[0] * side - 0.5)
+    axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=MARK, linewidth=2))

@@ -11,19 +11,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import binomtest, rankdata
 from torch import Tensor
 
 from goalsight.clip import Clip
-from goalsight.diagnostics.energy import compact, device_of, encode_frames, imagine_plans
+from goalsight.diagnostics.context import (
+    COLOURS,
+    MARK,
+    STYLE,
+    bare,
+    compact,
+    device_of,
+    encode_frames,
+    imagine_plans,
+)
 from goalsight.errors import UserError
 from goalsight.models import WorldModel
 
 Array = NDArray[np.float64]
-
 RESAMPLES = 1000
 """Bootstrap resamples of an interval."""
 
@@ -244,3 +255,65 @@ def _show(model: WorldModel, event: StagedEvent, seed: int) -> ViolationReport:
 def _pictures(clip: Clip) -> NDArray[np.uint8]:
     """(T, H, W, 3) of the first clip."""
     return np.ascontiguousarray(clip.frames[0].movedim(1, -1).numpy())
+
+
+@mpl.rc_context(STYLE)
+def draw_surprise(report: SurpriseReport) -> Figure:
+    """For each violation: an example, surprise over time, and how well the two come apart."""
+    rows = len(report.violations)
+    figure = Figure(figsize=(11.5, 2.7 * rows), layout="constrained")
+    axes = figure.subplots(rows, 3, squeeze=False, width_ratios=[1.6, 1, 1])
+    for (film, curve, spread), item in zip(axes, report.violations, strict=True):
+        _film(film, item)
+        _curves(curve, item)
+        _spread(spread, item)
+    return figure
+
+
+def _film(axes: Axes, item: ViolationReport) -> None:
+    """A possible clip above an impossible one, with a line where the event shows."""
+    possible, impossible = (np.concatenate(list(frames), 1) for frames in item.example)
+    height, side = possible.shape[0], item.example[0].shape[2]
+    gap = np.full((max(2, height // 16), possible.shape[1], 3), 255, np.uint8)
+    axes.imshow(np.concatenate([possible, gap, impossible]))
+    bare(axes)
+    axes.axvline(item.event * side - 0.5, color=MARK, linewidth=1.5)
+    axes.set_yticks([height / 2, 1.5 * height + len(gap)], ["possible", "impossible"])
+    axes.tick_params(length=0)
+    axes.set_title(f"{item.violation}: the line is the event, frames one block apart")
+
+
+def _curves(axes: Axes, item: ViolationReport) -> None:
+    """Median and quartiles of the surprise, block by block from the event."""
+    blocks = np.arange(item.possible.shape[1]) - item.first + 1
+    for values, name, colour in (
+        (item.possible, "possible", COLOURS["encoded"]),
+        (item.impossible, "impossible", COLOURS["imagined"]),
+    ):
+        low, middle, high = np.percentile(values, [25, 50, 75], axis=0)
+        axes.fill_between(blocks, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.plot(blocks, middle, "o-", color=colour, label=name)
+    axes.set(
+        xlabel="block, 1 is the first to show it",
+        ylabel="squared latent error",
+        xticks=blocks,
+        ylim=(0, None),
+        title="Surprise: median and quartiles",
+    )
+    axes.legend()
+
+
+def _spread(axes: Axes, item: ViolationReport) -> None:
+    """Histograms of the clips' scores."""
+    calm, struck = (values[:, item.first :].max(1) for values in (item.possible, item.impossible))
+    floor = 1e-6 * max(float(struck.max()), float(calm.max()), 1e-12)
+    both = np.log10(np.concatenate([calm, struck]).clip(floor))
+    edges = np.linspace(both.min() - 1e-3, both.max() + 1e-3, 25)
+    for values, colour in ((calm, COLOURS["encoded"]), (struck, COLOURS["imagined"])):
+        axes.hist(np.log10(values.clip(floor)), edges.tolist(), color=colour, alpha=0.55)
+    low, high = item.auroc_interval
+    axes.set(
+        xlabel="log10 of a clip's largest surprise",
+        ylabel="clips",
+        title=f"AUROC {item.auroc:.2f} [{low:.2f}, {high:.2f}], paired {100 * item.paired:.0f} %",
+    )

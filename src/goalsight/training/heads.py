@@ -21,8 +21,7 @@ from torch import Tensor
 from goalsight.checkpoint import IN_A_RUN, find_checkpoint, load_checkpoint, save_checkpoint
 from goalsight.data import Dataset, Windows, open_dataset
 from goalsight.data import format as layout
-from goalsight.diagnostics.context import EvalContext, open_subject
-from goalsight.diagnostics.latents import Latents
+from goalsight.diagnostics.context import EvalContext, Latents, open_subject
 from goalsight.diagnostics.probe import (
     STILL,
     LinearProbe,
