@@ -128,16 +128,16 @@ def test_a_worker_that_is_killed_costs_the_job_in_hand_which_is_done_again(tmp_p
         assert sorted(here.run(jobs)) == sorted((job, job[1]) for job in jobs)
 
 
-def test_a_job_that_takes_two_workers_down_is_one_line_and_the_others_are_done(
-    tmp_path: Path,
-) -> None:
+def test_a_job_that_takes_two_workers_down_is_one_line(tmp_path: Path) -> None:
+    """What was done by then has come; what is done beside it may or may not."""
     done = []
-    with executor(tmp_path, 2) as here:
-        results = here.run([("sleep", 0.0), ("die", 0.0)])
-        done.append(next(results)[0])
-        with pytest.raises(WorkerLostError, match=r"worker died, .*status 7.* same command again"):
-            next(results)
-    assert done == [("sleep", 0.0)]
+    with (
+        executor(tmp_path, 2) as here,
+        pytest.raises(WorkerLostError, match=r"worker died, .*status 7.* same command again"),
+    ):
+        for job, _ in here.run([("sleep", 0.0), ("die", 0.0)]):
+            done.append(job)
+    assert done in ([], [("sleep", 0.0)])
 
 
 def test_what_a_job_raises_comes_back_with_where_it_was_raised(tmp_path: Path) -> None:

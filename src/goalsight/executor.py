@@ -136,8 +136,7 @@ class Executor(Generic[Job, Result]):
             (job, result); fewer than there are jobs if `stop` said so.
 
         Raises:
-            WorkerLostError: if a job was given to two workers and both ended; once the jobs that
-                were under way are done.
+            WorkerLostError: if a job was given to two workers and both ended.
             Exception: what a job raised, with the worker's traceback as a note.
         """
         backend = self._backend
@@ -147,18 +146,16 @@ class Executor(Generic[Job, Result]):
         tries: Counter[int] = Counter()
         first = 0  # that has not been yielded, if ordered
         exhausted = False
-        lost: WorkerLostError | None = None  # what is under way is still finished
         while True:
             # In order, one slow job may not let the others run ahead without end.
-            most = backend.capacity * (2 if ordered else 1)
-            while not exhausted and len(given) < most and len(given) - len(done) < backend.capacity:
+            while not exhausted and len(given) < backend.capacity * (2 if ordered else 1):
+                if len(given) - len(done) >= backend.capacity:
+                    break
                 if (item := next(todo, None)) is None:
                     exhausted = True
                     break
                 given[item[0]] = item[1]
                 backend.submit(*item)
-            if lost is not None and len(given) == len(done):
-                raise lost
             if not given or self._is_stopped():
                 return
             answer = backend.answer(POLL_S if self._stop else None)
@@ -171,14 +168,11 @@ class Executor(Generic[Job, Result]):
                     return
                 tries[answer.ticket] += 1
                 if tries[answer.ticket] == TRIES:
-                    lost = WorkerLostError(
+                    raise WorkerLostError(
                         "a worker died, and another one at the same piece of work (killed, or out "
                         f"of memory: {answer.lost}); what was finished is kept: run the same "
                         "command again, with fewer --workers if memory is short"
                     )
-                    del given[answer.ticket]
-                    exhausted = True
-                    continue
                 backend.submit(answer.ticket, given[answer.ticket])
                 continue
             done[answer.ticket] = answer.result
