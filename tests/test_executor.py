@@ -130,13 +130,12 @@ def test_a_worker_that_is_killed_costs_the_job_in_hand_which_is_done_again(tmp_p
 
 def test_a_job_that_takes_two_workers_down_is_one_line(tmp_path: Path) -> None:
     """What was done by then has come; what is done beside it may or may not."""
-    done = []
+    done: list[Job] = []
     with (
         executor(tmp_path, 2) as here,
         pytest.raises(WorkerLostError, match=r"worker died, .*status 7.* same command again"),
     ):
-        for job, _ in here.run([("sleep", 0.0), ("die", 0.0)]):
-            done.append(job)
+        done.extend(job for job, _ in here.run([("sleep", 0.0), ("die", 0.0)]))
     assert done in ([], [("sleep", 0.0)])
 
 
